@@ -1,1 +1,69 @@
-fn main(){}
+//! The index of everything that a developer runs: `cargo xtask --help` lists it.
+//!
+//! Each command is a module. A command that judges something prints headings and times while it works, ends with one line
+//! `N passed, N failed`, and exits with 1 if anything failed. Nothing has to be installed beforehand except Rust and a C
+//! compiler; what a command can use but does not find (Python for the client tests) is skipped with a reason, in the open.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a developer's command talks to a terminal"
+)]
+
+mod python;
+mod step;
+mod tally;
+mod test;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Everything that a developer of Amadeus runs"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Format, lints, unit, integration and doc tests, models, and the Python client against the real server
+    Test,
+    /// The end-to-end tests alone: the real binary, driven over gRPC from Python
+    E2e(E2e),
+}
+
+/// What to run end to end, and against which binary.
+#[derive(Args)]
+pub struct E2e {
+    /// Run the sizes and repetitions that take many minutes
+    #[arg(long)]
+    long: bool,
+    /// Build and drive the release binary; time limits are only checked there
+    #[arg(long)]
+    release: bool,
+    /// Drive this binary and build nothing
+    #[arg(long, value_name = "PATH", conflicts_with = "release")]
+    binary: Option<PathBuf>,
+    /// Tests to run, each a file, a class or a test (`test_watch`, `test_watch.Watching.test_a_watcher...`); all if none
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let tally = match Cli::parse().command {
+        Command::Test => test::run(),
+        Command::E2e(wanted) => python::run(&wanted),
+    };
+    println!("\n{tally}");
+    if tally.failed > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
