@@ -18,12 +18,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include_imports(true)
         .open_files(FILES)?
         .file_descriptor_set();
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
     tonic_prost_build::configure()
         .bytes(".")
         .btree_map(".")
         .codec_path("crate::codec::WireCodec")
         .emit_rerun_if_changed(false)
-        .compile_fds(descriptors.clone())?;
+        .compile_fds_with_config(descriptors.clone(), config)?;
 
     // Reflection hands these out: the comments are for its readers, the positions of every token are not.
     for file in &mut descriptors.file {

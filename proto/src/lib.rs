@@ -10,6 +10,7 @@ pub mod codec;
 pub mod v1 {
     #![allow(
         clippy::all,
+        clippy::allow_attributes_without_reason,
         missing_docs,
         rustdoc::all,
         reason = "generated code; its comments are those of the .proto files"
