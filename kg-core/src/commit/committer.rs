@@ -1,0 +1,317 @@
+//! The committer: the one task that decides, appends and shows, in this order.
+//!
+//! ```text
+//! take all that wait -> plan each against the state left by those before it -> append ONE batch
+//!                    -> publish the new head -> complete the tickets -> ring for watchers
+//! ```
+//!
+//! Everything here is decided without waiting for anything; the append is the driver's (a server's task, or the caller
+//! itself for an inline log), which hands its result to [`Committer::settle`]. Every ticket of a batch, refused and
+//! repeated ones too, completes only after the batch is durable and published, and fails with it: a refusal is also an
+//! answer about the state.
+
+use super::graph::{Graph, Published, Submission};
+use super::outcome::{CommitError, Outcome};
+use crate::error::Refusal;
+use crate::limits::{BATCH_BYTES, BATCH_TRANSACTIONS};
+use crate::log::{AppendError, Batch, Record};
+use crate::mutation::{Change, Transaction, plan};
+use crate::snapshot::{FoldError, Snapshot};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// The committer's side of a graph. There is one at a time; see [`crate::commit::role`].
+pub struct Committer {
+    graph: Arc<Graph>,
+    waiting: VecDeque<Submission>,
+    batches: u64,
+    seed: u64,
+}
+
+/// A planned batch, waiting for its append.
+pub struct Staged {
+    /// What must be appended; `None` when nothing changes anything.
+    pub batch: Option<Batch>,
+    next: Snapshot,
+    answers: Vec<(Submission, Answer)>,
+}
+
+impl Staged {
+    /// How many transactions it answers.
+    #[must_use]
+    pub fn transactions(&self) -> usize {
+        self.answers.len()
+    }
+}
+
+enum Answer {
+    Committed {
+        revision: u64,
+        changes: Arc<[Change]>,
+    },
+    Repeated {
+        revision: u64,
+    },
+    Unchanged {
+        revision: u64,
+    },
+    Refused(Refusal),
+}
+
+/// What the driver must do after an append.
+#[must_use]
+pub enum Settled {
+    /// Published, or failed for good: go on with the next batch.
+    Done,
+    /// The log did not answer: append the very same batch again, after a pause.
+    Repeat(Staged),
+    /// The log moved on: read it from the head on, [`Committer::catch_up`], and stage again.
+    CatchUp,
+}
+
+impl Committer {
+    /// The committer of a graph. `seed` makes batch ids of different processes differ.
+    #[must_use]
+    pub fn new(graph: Arc<Graph>, seed: u64) -> Self {
+        Self {
+            graph,
+            waiting: VecDeque::new(),
+            batches: 0,
+            seed,
+        }
+    }
+
+    /// The graph that it commits to.
+    #[must_use]
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    /// Plans the next batch from what waits; `None` when nothing does.
+    pub fn stage(&mut self) -> Option<Staged> {
+        self.waiting.extend(self.graph.take_waiting());
+        self.stage_taken()
+    }
+
+    /// A committer for what one holder of the role took off the queue.
+    pub(super) fn of_batch(graph: Arc<Graph>, batch: Vec<Submission>) -> Self {
+        let seed = graph.published().snapshot.revision();
+        Self {
+            graph,
+            waiting: batch.into(),
+            batches: 0,
+            seed,
+        }
+    }
+
+    /// Plans the next batch from what was taken already.
+    pub(super) fn stage_taken(&mut self) -> Option<Staged> {
+        let first = self.waiting.pop_front()?;
+        let head = self.graph.published();
+        let mut working = (*head.snapshot).clone();
+        let after = working.revision();
+        let mut records: Vec<Arc<Record>> = Vec::new();
+        let mut answers = Vec::new();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(submission) = next {
+            bytes += submission.transaction.weight();
+            let answer = decide(&mut working, &submission.transaction, &mut records);
+            answers.push((submission, answer));
+            let room = answers.len() < BATCH_TRANSACTIONS
+                && self
+                    .waiting
+                    .front()
+                    .is_some_and(|s| bytes + s.transaction.weight() <= BATCH_BYTES);
+            next = if room { self.waiting.pop_front() } else { None };
+        }
+        self.batches += 1;
+        let id = (u128::from(self.seed) << 64) | u128::from(self.batches);
+        let batch = (!records.is_empty()).then_some(Batch { id, after, records });
+        Some(Staged {
+            batch,
+            next: working,
+            answers,
+        })
+    }
+
+    /// Does what the result of the append calls for.
+    pub fn settle(&mut self, staged: Staged, appended: Result<(), AppendError>) -> Settled {
+        match appended {
+            Ok(()) => self.publish(staged),
+            Err(AppendError::Full(why)) => fail(staged, &CommitError::StoreFull(why)),
+            Err(AppendError::Broken(why)) => {
+                let why = format!(
+                    "the store failed and takes no more writes until the server is restarted: {why}"
+                );
+                self.graph.poison(&why);
+                let error = CommitError::Unavailable(why);
+                fail(staged, &error);
+                self.fail_waiting(&error);
+            }
+            Err(AppendError::Unknown(_)) => return Settled::Repeat(staged),
+            Err(AppendError::MovedOn { .. }) => {
+                // In the order in which they came, ahead of those that came since.
+                for (submission, _) in staged.answers.into_iter().rev() {
+                    self.waiting.push_front(submission);
+                }
+                return Settled::CatchUp;
+            }
+        }
+        Settled::Done
+    }
+
+    /// Fails everything that waits, for good.
+    pub fn fail_waiting(&mut self, error: &CommitError) {
+        self.waiting.extend(self.graph.take_waiting());
+        for submission in self.waiting.drain(..) {
+            submission.completer.complete(Err(error.clone()));
+        }
+    }
+
+    /// Whether transactions wait that were taken off the queue already.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Folds what another writer committed, and shows it.
+    ///
+    /// # Errors
+    /// [`FoldError`], when the log contradicts what this process has; what fitted before it is published.
+    pub fn catch_up(&mut self, records: Vec<Record>) -> Result<(), FoldError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut next = (*self.graph.published().snapshot).clone();
+        let mut folded = Vec::with_capacity(records.len());
+        let mut outcome = Ok(());
+        for record in records {
+            let mut tried = next.clone();
+            if let Err(error) = tried.fold_in_place(&record) {
+                outcome = Err(error);
+                break;
+            }
+            next = tried;
+            folded.push(Arc::new(record));
+        }
+        self.graph.publish(next, &folded, |_| ());
+        outcome
+    }
+
+    fn publish(&self, staged: Staged) {
+        let Staged {
+            batch,
+            next,
+            answers,
+        } = staged;
+        match batch {
+            Some(batch) => self
+                .graph
+                .publish(next, &batch.records, |snapshot| complete(answers, snapshot)),
+            None => complete(answers, &self.graph.published().snapshot),
+        }
+    }
+}
+
+/// Decides one transaction against the state left by those before it in the batch.
+fn decide(
+    working: &mut Snapshot,
+    transaction: &Transaction,
+    records: &mut Vec<Arc<Record>>,
+) -> Answer {
+    if let Some(request) = transaction.request
+        && let Some(known) = working.requests().get(request.key)
+    {
+        if known.body == request.body {
+            return Answer::Repeated {
+                revision: known.revision,
+            };
+        }
+        let reason = format!(
+            "was used by another request, which made revision {}: a request id belongs to one request",
+            known.revision
+        );
+        return Answer::Refused(Refusal::invalid("request_id", reason));
+    }
+    // A panic while planning is a bug of ours; it must not take the committer, and with it every writer, along.
+    let planned = catch_unwind(AssertUnwindSafe(|| plan(working, transaction)));
+    let planned = planned.unwrap_or_else(|panic| Err(Refusal::Internal(panic_text(&*panic))));
+    match planned {
+        Err(refusal) => Answer::Refused(refusal),
+        Ok(plan) if plan.changes.is_empty() => Answer::Unchanged {
+            revision: working.revision(),
+        },
+        Ok(plan) => {
+            let record = Record {
+                revision: working.revision() + 1,
+                time_ms: transaction.time_ms.max(working.time_ms()),
+                actor: transaction.actor.clone(),
+                reason: transaction.reason.clone(),
+                request_id: transaction.request_id.clone(),
+                request: transaction.request,
+                changes: plan.changes.into(),
+                hash: plan.next.hash(),
+            };
+            *working = plan.next;
+            working.seal(&record);
+            let answer = Answer::Committed {
+                revision: record.revision,
+                changes: record.changes.clone(),
+            };
+            records.push(Arc::new(record));
+            answer
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    format!(
+        "planning panicked: {}",
+        text.unwrap_or_else(|| "without a message".into())
+    )
+}
+
+fn complete(answers: Vec<(Submission, Answer)>, snapshot: &Arc<Snapshot>) {
+    for (submission, answer) in answers {
+        let outcome = |revision, changed, repeated, changes| {
+            Ok(Outcome {
+                revision,
+                changed,
+                repeated,
+                changes,
+                snapshot: snapshot.clone(),
+            })
+        };
+        submission.completer.complete(match answer {
+            Answer::Committed { revision, changes } => outcome(revision, true, false, changes),
+            Answer::Repeated { revision } => outcome(revision, true, true, Arc::from([])),
+            Answer::Unchanged { revision } => outcome(revision, false, false, Arc::from([])),
+            Answer::Refused(refusal) => Err(CommitError::Refused(refusal)),
+        });
+    }
+}
+
+fn fail(staged: Staged, error: &CommitError) {
+    for (submission, _) in staged.answers {
+        submission.completer.complete(Err(error.clone()));
+    }
+}
+
+impl Published {
+    /// The head after a batch, with the ring moved on; and what the ring let go.
+    pub(super) fn after(
+        &self,
+        snapshot: Arc<Snapshot>,
+        records: &[Arc<Record>],
+    ) -> (Self, Vec<Arc<Snapshot>>) {
+        let mut history = self.history.clone();
+        let gone = history.push(records, snapshot.clone());
+        (Self { snapshot, history }, gone)
+    }
+}

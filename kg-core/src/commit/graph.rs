@@ -1,0 +1,309 @@
+//! The graph: a head that everybody reads, and a queue by which it changes.
+//!
+//! Reads are lock-free: a load of the head, and then an immutable snapshot. Writes are submitted to a bounded lock-free
+//! queue and answered through tickets by the committer.
+
+use super::committer::{Committer, Settled};
+use super::head::Head;
+use super::history::{History, HistoryLimits, NotKept};
+use super::outcome::{CommitError, Outcome};
+use super::queue::{Queue, Refused};
+use super::reclaim::{Held, Reclaimer};
+use super::role::Role;
+use super::ticket::{Completer, Ticket, ticket};
+use crate::limits::QUEUE;
+use crate::log::{InlineLog, MemoryLog, Record};
+use crate::mutation::Transaction;
+use crate::snapshot::Snapshot;
+use crate::sync::{Bell, Epoch, Listen, Mutex, lock};
+use std::sync::{Arc, OnceLock};
+
+/// What is published: the newest snapshot, and the recent past that belongs to it.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The newest state.
+    pub snapshot: Arc<Snapshot>,
+    /// The recent past, up to that state.
+    pub history: History,
+}
+
+/// How a graph is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Identity of the store, in every reply and every page token.
+    pub store_id: Arc<str>,
+    /// Transactions that may wait.
+    pub queue: usize,
+    /// Bounds of the history ring.
+    pub history: HistoryLimits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            store_id: Arc::from("memory"),
+            queue: QUEUE,
+            history: HistoryLimits::default(),
+        }
+    }
+}
+
+/// The live graph.
+pub struct Graph {
+    head: Head<Published>,
+    queue: Queue<Submission>,
+    work: Bell,
+    role: Role,
+    inline: Option<Mutex<Inline>>,
+    poison: OnceLock<Arc<str>>,
+    reclaimer: Reclaimer,
+    store_id: Arc<str>,
+}
+
+/// A transaction and where its answer goes.
+pub struct Submission {
+    /// What is asked for.
+    pub transaction: Transaction,
+    /// Where the answer goes.
+    pub completer: Completer<Result<Outcome, CommitError>>,
+}
+
+/// The future of one submitted transaction's outcome.
+pub type Pending = Ticket<Result<Outcome, CommitError>>;
+
+struct Inline {
+    log: Box<dyn InlineLog>,
+}
+
+impl Graph {
+    /// A graph that a committer task drives; `history` ends with the recovered head.
+    #[must_use]
+    pub fn new(history: History, options: &Options) -> Self {
+        Self::build(history, options, None)
+    }
+
+    /// A graph whose callers commit themselves, through [`Graph::commit`].
+    #[must_use]
+    pub fn inline(history: History, options: &Options, log: Box<dyn InlineLog>) -> Self {
+        Self::build(history, options, Some(Mutex::new(Inline { log })))
+    }
+
+    /// An empty graph on a memory log, whose callers commit themselves.
+    #[must_use]
+    pub fn in_memory() -> Arc<Self> {
+        let options = Options::default();
+        let history = History::new(Arc::new(Snapshot::new()), options.history);
+        Arc::new(Self::inline(history, &options, Box::new(MemoryLog::new())))
+    }
+
+    fn build(history: History, options: &Options, inline: Option<Mutex<Inline>>) -> Self {
+        // The newest revision of a ring is always kept, so `at` cannot fail for it.
+        let snapshot = history.at(history.newest()).unwrap_or_default();
+        Self {
+            head: Head::new(Arc::new(Published { snapshot, history })),
+            queue: Queue::new(options.queue),
+            work: Bell::default(),
+            role: Role::default(),
+            inline,
+            poison: OnceLock::new(),
+            reclaimer: Reclaimer::start(),
+            store_id: options.store_id.clone(),
+        }
+    }
+
+    /// Identity of the store.
+    #[must_use]
+    pub fn store_id(&self) -> &Arc<str> {
+        &self.store_id
+    }
+
+    // Reads
+
+    /// Looks at the head, briefly: about 12 ns. `look` must not wait.
+    pub fn read<T>(&self, look: impl FnOnce(&Snapshot) -> T) -> T {
+        look(&self.head.load().snapshot)
+    }
+
+    /// Holds the head, for anything that waits or streams: about 23 ns.
+    #[must_use]
+    pub fn snapshot(&self) -> Held {
+        self.hold(self.head.load().snapshot.clone())
+    }
+
+    /// Holds the state at a revision.
+    ///
+    /// # Errors
+    /// [`NotKept`].
+    pub fn snapshot_at(&self, revision: u64) -> Result<Held, NotKept> {
+        self.published()
+            .history
+            .at(revision)
+            .map(|snapshot| self.hold(snapshot))
+    }
+
+    fn hold(&self, snapshot: Arc<Snapshot>) -> Held {
+        Held::new(snapshot, self.reclaimer.clone())
+    }
+
+    /// Head and history, as they were published together.
+    #[must_use]
+    pub fn published(&self) -> Arc<Published> {
+        self.head.load_full()
+    }
+
+    /// The newest revision and the oldest that can be read.
+    #[must_use]
+    pub fn revisions(&self) -> (u64, u64) {
+        let head = self.head.load();
+        (head.snapshot.revision(), head.history.oldest())
+    }
+
+    /// Waits until `revision` is visible. The caller sets the bound in time.
+    pub async fn reached(&self, revision: u64) -> Held {
+        let head = self
+            .head
+            .reached(|p| p.snapshot.revision() >= revision)
+            .await;
+        self.hold(head.snapshot.clone())
+    }
+
+    /// The moment to read before a look that decides whether to [`Graph::listen`].
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.head.epoch()
+    }
+
+    /// Ends when something has been published after `seen`.
+    pub fn listen(&self, seen: Epoch) -> Listen<'_> {
+        self.head.listen(seen)
+    }
+
+    // Writes
+
+    /// Submits a transaction. The ticket tells what became of it; dropping the ticket loses only the answer.
+    ///
+    /// # Errors
+    /// [`CommitError::QueueFull`], and [`CommitError::Unavailable`] when the graph is closing or its store failed.
+    pub fn submit(&self, transaction: Transaction) -> Result<Pending, CommitError> {
+        if let Some(why) = self.poison.get() {
+            return Err(CommitError::Unavailable(why.to_string()));
+        }
+        let (completer, pending) = ticket();
+        self.queue
+            .push(Submission {
+                transaction,
+                completer,
+            })
+            .map_err(|refused| match refused {
+                Refused::Full(_) => CommitError::QueueFull(self.queue.capacity()),
+                Refused::Closed(_) => {
+                    CommitError::Unavailable("the server is shutting down".into())
+                }
+            })?;
+        self.work.ring();
+        Ok(pending)
+    }
+
+    /// Commits on the caller's thread, together with whatever else waits, unless another thread is at it: then this waits
+    /// for that one. Only for graphs made by [`Graph::inline`].
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    pub fn commit(self: &Arc<Self>, transaction: Transaction) -> Result<Outcome, CommitError> {
+        let Some(inline) = &self.inline else {
+            return Err(CommitError::Unavailable(
+                "this graph is driven by a committer task: submit to it".into(),
+            ));
+        };
+        let pending = self.submit(transaction)?;
+        self.role.serve(&self.queue, |batch| {
+            let mut inline = lock(inline);
+            let mut committer = Committer::of_batch(self.clone(), batch);
+            while let Some(staged) = committer.stage_taken() {
+                let appended = staged
+                    .batch
+                    .as_ref()
+                    .map_or(Ok(()), |batch| inline.log.append_now(batch));
+                match committer.settle(staged, appended) {
+                    Settled::Done => {}
+                    Settled::Repeat(_) | Settled::CatchUp => {
+                        let why = "the log has another writer, which an inline graph cannot follow";
+                        self.poison(why);
+                        committer.fail_waiting(&CommitError::Unavailable(why.into()));
+                    }
+                }
+            }
+        });
+        pending.wait().unwrap_or_else(|_| {
+            Err(CommitError::Unavailable(
+                "the commit was abandoned; its outcome is unknown".into(),
+            ))
+        })
+    }
+
+    /// Transactions that wait for the committer.
+    #[must_use]
+    pub fn queue_depth(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Refuses every further submission; what was accepted is still committed.
+    pub fn close(&self) {
+        self.queue.close();
+        self.work.ring();
+    }
+
+    /// Whether it is closed and everything that was accepted has been taken.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.queue.is_closed() && self.queue.is_empty()
+    }
+
+    /// Why writes are refused for good, if they are.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<&Arc<str>> {
+        self.poison.get()
+    }
+
+    // The committer's side
+
+    /// The moment to read before a look at the queue that decides whether to wait for work.
+    #[must_use]
+    pub fn work_epoch(&self) -> Epoch {
+        self.work.epoch()
+    }
+
+    /// Ends when something has been submitted, or the graph closed, after `seen`.
+    pub fn listen_for_work(&self, seen: Epoch) -> Listen<'_> {
+        self.work.listen(seen)
+    }
+
+    pub(super) fn take_waiting(&self) -> Vec<Submission> {
+        self.queue.take_all()
+    }
+
+    /// Refuses writes from now on.
+    pub fn poison(&self, why: &str) {
+        let _ = self.poison.set(Arc::from(why));
+    }
+
+    /// Shows a new head, then tells of it. Only the committer calls this.
+    pub(super) fn publish(
+        &self,
+        next: Snapshot,
+        records: &[Arc<Record>],
+        tell: impl FnOnce(&Arc<Snapshot>),
+    ) {
+        let before = self.published();
+        let snapshot = Arc::new(next);
+        let (published, gone) = before.after(snapshot.clone(), records);
+        drop(before);
+        let old = self.head.publish(Arc::new(published), || tell(&snapshot));
+        if let Some(old) = Arc::into_inner(old) {
+            // The ring shares its nodes with the new one, so only the snapshot may be the last of its kind.
+            self.reclaimer.release(old.snapshot);
+        }
+        gone.into_iter()
+            .for_each(|snapshot| self.reclaimer.release(snapshot));
+    }
+}

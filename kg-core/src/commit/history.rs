@@ -1,0 +1,205 @@
+//! The history ring: recent snapshots and records, bounded in bytes and in revisions.
+//!
+//! It is persistent and published together with the head, so that a reader gets both from one load and they agree. The
+//! newest snapshots are kept one by one; behind them one a second stays. The state at revision r is the nearest kept
+//! snapshot at or below r, plus the records up to r.
+
+use crate::limits::{HISTORY_BYTES, HISTORY_DENSE, HISTORY_REVISIONS};
+use crate::log::Record;
+use crate::snapshot::Snapshot;
+use std::sync::Arc;
+
+/// Bytes charged for the paths that one change copies: the leaf and the nodes above it in the tables that it touches.
+const COPIED_PATHS: usize = 6 * 1024;
+
+/// How much the ring may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryLimits {
+    /// Bytes, by estimate.
+    pub bytes: usize,
+    /// Revisions.
+    pub revisions: usize,
+    /// Newest snapshots that are kept one by one.
+    pub dense: usize,
+}
+
+impl Default for HistoryLimits {
+    fn default() -> Self {
+        Self {
+            bytes: HISTORY_BYTES,
+            revisions: HISTORY_REVISIONS,
+            dense: HISTORY_DENSE,
+        }
+    }
+}
+
+/// A revision that the ring no longer keeps, or that does not exist yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("revision {asked} is not kept: the oldest is {oldest}, the newest {newest}")]
+pub struct NotKept {
+    /// The revision that was asked for.
+    pub asked: u64,
+    /// The oldest that is kept.
+    pub oldest: u64,
+    /// The newest.
+    pub newest: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    snapshot: Arc<Snapshot>,
+    charge: usize,
+}
+
+/// Recent snapshots and the records between them.
+#[derive(Clone, Debug)]
+pub struct History {
+    limits: HistoryLimits,
+    snapshots: im::OrdMap<u64, Kept>,
+    /// Records of the revisions after the oldest snapshot, up to the newest.
+    records: im::Vector<Arc<Record>>,
+    bytes: usize,
+}
+
+impl History {
+    /// A ring that holds only `snapshot`.
+    #[must_use]
+    pub fn new(snapshot: Arc<Snapshot>, limits: HistoryLimits) -> Self {
+        let kept = Kept {
+            charge: 0,
+            snapshot,
+        };
+        Self {
+            limits,
+            snapshots: im::OrdMap::unit(kept.snapshot.revision(), kept),
+            records: im::Vector::new(),
+            bytes: 0,
+        }
+    }
+
+    /// The oldest revision that can be read.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.snapshots
+            .get_min()
+            .map_or(0, |&(revision, _)| revision)
+    }
+
+    /// The newest revision.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.snapshots
+            .get_max()
+            .map_or(0, |&(revision, _)| revision)
+    }
+
+    /// Bytes held, by estimate.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The state at `revision`. Cost: a fold of the records since the nearest kept snapshot, none among the newest.
+    ///
+    /// # Errors
+    /// [`NotKept`].
+    pub fn at(&self, revision: u64) -> Result<Arc<Snapshot>, NotKept> {
+        let (oldest, newest) = (self.oldest(), self.newest());
+        let not_kept = NotKept {
+            asked: revision,
+            oldest,
+            newest,
+        };
+        if revision > newest {
+            return Err(not_kept);
+        }
+        let (&base, kept) = self.snapshots.get_prev(&revision).ok_or(not_kept)?;
+        if base == revision {
+            return Ok(kept.snapshot.clone());
+        }
+        let mut snapshot = (*kept.snapshot).clone();
+        for at in base + 1..=revision {
+            let record = self.record(at).ok_or(not_kept)?;
+            // These records were folded once already; if one does not fit now, memory is damaged, and no answer is better.
+            snapshot.fold_in_place(record).map_err(|_| not_kept)?;
+        }
+        Ok(Arc::new(snapshot))
+    }
+
+    /// The record of one revision.
+    #[must_use]
+    pub fn record(&self, revision: u64) -> Option<&Arc<Record>> {
+        let index = revision.checked_sub(self.oldest() + 1)?;
+        self.records.get(usize::try_from(index).ok()?)
+    }
+
+    /// Records from a revision on, at most `limit`; `None` when the ring no longer keeps the first of them.
+    #[must_use]
+    pub fn records_from(&self, from: u64, limit: usize) -> Option<Vec<Arc<Record>>> {
+        if from > self.newest() {
+            return Some(Vec::new());
+        }
+        let skip = usize::try_from(from.checked_sub(self.oldest() + 1)?).ok()?;
+        Some(
+            self.records
+                .iter()
+                .skip(skip)
+                .take(limit)
+                .cloned()
+                .collect(),
+        )
+    }
+
+    /// Appends a batch and the snapshot after it, and lets go of what the bounds no longer allow. What goes is returned, for
+    /// a thread that has time to free it.
+    #[must_use]
+    pub fn push(&mut self, records: &[Arc<Record>], snapshot: Arc<Snapshot>) -> Vec<Arc<Snapshot>> {
+        let changes: usize = records.iter().map(|r| r.changes.len()).sum();
+        let charge = changes * COPIED_PATHS;
+        self.bytes += charge + records.iter().map(|r| r.weight()).sum::<usize>();
+        self.records.extend(records.iter().cloned());
+        self.snapshots
+            .insert(snapshot.revision(), Kept { snapshot, charge });
+        let mut gone = Vec::new();
+        self.thin(&mut gone);
+        self.bound(&mut gone);
+        gone
+    }
+
+    /// Of the snapshot that just left the dense end and the one before it, within one second only the older stays.
+    fn thin(&mut self, gone: &mut Vec<Arc<Snapshot>>) {
+        if self.snapshots.len() <= self.limits.dense + 1 {
+            return;
+        }
+        let mut newest_first = self.snapshots.iter().rev().skip(self.limits.dense);
+        let (Some((&leaving, kept)), Some((_, before))) =
+            (newest_first.next(), newest_first.next())
+        else {
+            return;
+        };
+        if kept.snapshot.time_ms() / 1_000 == before.snapshot.time_ms() / 1_000
+            && let Some(kept) = self.snapshots.remove(&leaving)
+        {
+            self.bytes -= kept.charge;
+            gone.push(kept.snapshot);
+        }
+    }
+
+    fn bound(&mut self, gone: &mut Vec<Arc<Snapshot>>) {
+        while self.snapshots.len() > 1
+            && (self.bytes > self.limits.bytes || self.records.len() > self.limits.revisions)
+        {
+            let oldest = self.oldest();
+            if let Some(kept) = self.snapshots.remove(&oldest) {
+                self.bytes -= kept.charge;
+                gone.push(kept.snapshot);
+            }
+            let behind = usize::try_from(self.oldest() - oldest)
+                .unwrap_or(usize::MAX)
+                .min(self.records.len());
+            let kept = self.records.split_off(behind);
+            let dropped = std::mem::replace(&mut self.records, kept);
+            self.bytes -= dropped.iter().map(|r| r.weight()).sum::<usize>();
+        }
+    }
+}

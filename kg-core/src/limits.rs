@@ -1,0 +1,89 @@
+//! Every bound of the graph in one place, with the reason for it and what happens at it.
+//!
+//! A bound that is passed is an error that names the field (`Fault`) or the resource (`Refusal::Exhausted`); nothing is
+//! cut silently.
+
+/// Bytes in the name of an entity. Names are keys of every index: long ones would make each copy of a path dear.
+pub const NAME_BYTES: usize = 256;
+
+/// Bytes in a kind or a relation label. They are words of a vocabulary, not prose.
+pub const LABEL_BYTES: usize = 64;
+
+/// Distinct relation labels in one graph. "All relations of an entity" looks into each label once.
+pub const LABELS: usize = 1_024;
+
+/// Distinct entity kinds in one graph, for the same reason.
+pub const KINDS: usize = 1_024;
+
+/// Bytes of an entity's or a relation's properties in canonical JSON.
+pub const PROPERTIES_BYTES: usize = 64 * 1024;
+
+/// Bytes of one free-text field (description, owner, category, version, reason).
+pub const TEXT_BYTES: usize = 4 * 1024;
+
+/// Entries in one list of a typed body (capabilities, endpoints, models, methods, tags, steps).
+pub const LIST_ENTRIES: usize = 10_000;
+
+/// Dependencies that one registration may name.
+pub const DEPENDENCIES: usize = 10_000;
+
+/// Bytes of a dot path.
+pub const PATH_BYTES: usize = 4 * 1024;
+
+/// Levels of a JSON value, counting the outermost list or object as the first. Protobuf decoders stop at 100 levels and
+/// an object of `google.protobuf.Struct` costs three.
+pub const JSON_DEPTH: usize = 32;
+
+/// Bytes of one document value in canonical JSON; a message carries 4 MiB.
+pub const DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Integers beyond 2^53 have no exact double and are refused, never rounded.
+pub const EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
+
+/// Mutations in one transaction that came over `Commit`.
+pub const MUTATIONS: usize = 10_000;
+
+/// Mutations in one transaction that came from an import file.
+pub const IMPORT_MUTATIONS: usize = 100_000;
+
+/// Preconditions in one transaction.
+pub const PRECONDITIONS: usize = 1_000;
+
+/// Entities that one transaction's graph preconditions may visit together; a guard that is cut short refuses.
+pub const GUARD_VISITS: usize = 1_000_000;
+
+/// Bytes of a request id.
+pub const REQUEST_ID_BYTES: usize = 128;
+
+/// Committed revisions for which a request id is remembered.
+pub const REMEMBERED_REQUESTS: u64 = 1_000_000;
+
+/// Names listed in an error message before it says "and n more".
+pub const NAMED_IN_ERRORS: usize = 10;
+
+/// Faults listed when a whole file is refused.
+pub const LISTED_FAULTS: usize = 1_000;
+
+/// Submissions that may wait for the committer. A full queue refuses at once: RESOURCE_EXHAUSTED, not a longer wait.
+pub const QUEUE: usize = 16_384;
+
+/// Transactions that share one append.
+pub const BATCH_TRANSACTIONS: usize = 4_096;
+
+/// Bytes of records that share one append, counted before encoding; one larger transaction goes alone.
+pub const BATCH_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes that the history ring may hold besides the head.
+pub const HISTORY_BYTES: usize = 256 * 1024 * 1024;
+
+/// Revisions that the history ring may hold.
+pub const HISTORY_REVISIONS: usize = 100_000;
+
+/// Newest snapshots that the ring keeps one by one, before it thins to one a second.
+pub const HISTORY_DENSE: usize = 256;
+
+/// Watchers at once.
+pub const WATCHERS: usize = 20_000;
+
+/// Entities in one picture.
+pub const PICTURE_ENTITIES: usize = 2_000;

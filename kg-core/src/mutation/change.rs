@@ -1,0 +1,90 @@
+//! Changes: what a committed transaction did, in full.
+//!
+//! A record holds changes and not the request, so that replay and followers decide nothing. Each carries what was there
+//! before, so that a watcher, a diff and an undo need no second look at the past.
+
+use crate::model::{Entity, Path, Relation, Value};
+use crate::snapshot::Snapshot;
+use std::sync::Arc;
+
+/// One change of the graph.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// An entity was created or replaced.
+    PutEntity {
+        /// As it is now.
+        entity: Arc<Entity>,
+        /// As it was; `None` when it was created.
+        previous: Option<Arc<Entity>>,
+    },
+    /// An entity was removed; none of its relations stands any more.
+    RemoveEntity {
+        /// As it was.
+        previous: Arc<Entity>,
+    },
+    /// A relation was created or replaced.
+    PutRelation {
+        /// As it is now.
+        relation: Arc<Relation>,
+        /// As it was; `None` when it was created.
+        previous: Option<Arc<Relation>>,
+    },
+    /// A relation was removed.
+    RemoveRelation {
+        /// As it was.
+        previous: Arc<Relation>,
+    },
+    /// A document node was created or replaced.
+    SetNode {
+        /// Where.
+        path: Path,
+        /// What stands there now.
+        value: Value,
+        /// What stood there; `None` when it was created.
+        previous: Option<Value>,
+    },
+    /// A document node was removed; items behind it in a list moved up.
+    RemoveNode {
+        /// Where.
+        path: Path,
+        /// What stood there.
+        previous: Value,
+    },
+    /// The whole graph went back to a stored checkpoint.
+    Restore {
+        /// Name of the checkpoint in the store.
+        checkpoint: Arc<str>,
+        /// Its hash, so that another file under that name is found out.
+        hash: u128,
+        /// Its content, once somebody has loaded it. A record read from a log has none until then.
+        content: Option<Arc<Snapshot>>,
+    },
+}
+
+impl Change {
+    /// A rough count of the bytes that this change holds in memory, for bounds.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        // An entity costs its text; the constants stand for the fixed parts and were read off the allocator.
+        let entity =
+            |e: &Entity| 256 + 2 * e.key.name.as_str().len() + crate::log::record::entity_weight(e);
+        let relation = |r: &Relation| 160 + properties_weight(&r.properties);
+        match self {
+            Self::PutEntity { entity: e, .. } => entity(e),
+            Self::RemoveEntity { previous } => entity(previous),
+            Self::PutRelation { relation: r, .. } => relation(r),
+            Self::RemoveRelation { previous } => relation(previous),
+            Self::SetNode { value, .. } => 128 + value.json_len(),
+            Self::RemoveNode { previous, .. } => 128 + previous.json_len(),
+            Self::Restore { .. } => 128,
+        }
+    }
+}
+
+fn properties_weight(properties: &crate::model::Object) -> usize {
+    if properties.is_empty() {
+        0
+    } else {
+        crate::model::value::object_json(properties).len()
+    }
+}

@@ -1,0 +1,67 @@
+//! The relations of one label: who is related to whom, and what each relation says.
+
+use super::adjacency::Adjacency;
+use crate::model::{EntityId, Object};
+
+/// What one relation says, beside its ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edge {
+    /// Anything that it says.
+    pub properties: Object,
+    /// Its place among the dependencies of its service.
+    pub position: u32,
+    /// Revision that created it.
+    pub created_revision: u64,
+    /// Revision that changed it last.
+    pub modified_revision: u64,
+}
+
+/// All relations of one label.
+#[derive(Clone, Debug, Default)]
+pub struct Relations {
+    adjacency: Adjacency,
+    edges: im::OrdMap<(EntityId, EntityId), Edge>,
+}
+
+impl Relations {
+    /// Both directions, by id: what traversals run on.
+    #[must_use]
+    pub fn adjacency(&self) -> &Adjacency {
+        &self.adjacency
+    }
+
+    /// What the relation between these two says. O(log relations).
+    #[must_use]
+    pub fn edge(&self, from: EntityId, to: EntityId) -> Option<&Edge> {
+        self.edges.get(&(from, to))
+    }
+
+    /// All relations, in no order that means anything.
+    pub fn edges(&self) -> impl Iterator<Item = (EntityId, EntityId, &Edge)> {
+        self.edges
+            .iter()
+            .map(|(&(from, to), edge)| (from, to, edge))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.edges.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.edges.is_empty()
+    }
+
+    pub(super) fn put(&mut self, from: EntityId, to: EntityId, edge: Edge) -> Option<Edge> {
+        self.adjacency.insert(from, to);
+        self.edges.insert((from, to), edge)
+    }
+
+    pub(super) fn remove(&mut self, from: EntityId, to: EntityId) -> Option<Edge> {
+        self.adjacency.remove(from, to);
+        self.edges.remove(&(from, to))
+    }
+}
