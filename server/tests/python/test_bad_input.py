@@ -234,7 +234,7 @@ CASES = [
     ("an expected revision of the absent", (GRAPH + "PutEntity", {"entity": {"ref": ref("probe/x")}, "expected_revision": 3}), STALE, "probe/x"),
     ("a request id of 200 bytes", write("probe", request_id="r" * 200), INVALID, "request_id"),
     ("a request id with a control character", write("probe", request_id="a\nb"), INVALID, "request_id"),
-    ("a reason of 2,000 bytes", write("probe", reason="r" * 2000), INVALID, "reason"),
+    ("a reason of 5,000 bytes", write("probe", reason="r" * 5000), INVALID, "reason"),
     ("a used request id with another body", write("probe", 2, request_id="used"), INVALID, "request_id"),
     # Streams.
     ("a watch from a revision and from the state", (GRAPH + "Watch", {"from_revision": 1, "snapshot_first": True}), INVALID, "from_revision", "snapshot_first"),
@@ -254,7 +254,7 @@ CASES = [
     ("a message cut in the middle", (GRAPH + "GetService", b"\x0a\x20abc"), INVALID),
     ("a field of another wire type", (GRAPH + "GetService", field(1, 7)), INVALID, "name"),
     # Backups.
-    ("a description of 2,000 bytes", (ADMIN + "Backup", {"description": "d" * 2000}), INVALID, "description"),
+    ("a description of 5,000 bytes", (ADMIN + "Backup", {"description": "d" * 5000}), INVALID, "description"),
     ("restoring nothing", (ADMIN + "Restore", {}), INVALID, "id"),
     ("restoring an unknown backup", (ADMIN + "Restore", {"id": "00000000000000000000"}), (MISSING, INVALID), "id", "backup"),
     ("restoring a path", (ADMIN + "Restore", {"id": "../../etc/passwd"}), (MISSING, INVALID), "id", "backup"),
