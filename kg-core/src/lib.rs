@@ -24,5 +24,6 @@ pub mod limits;
 pub mod log;
 pub mod model;
 pub mod mutation;
+pub mod registry;
 pub mod snapshot;
 pub mod sync;
