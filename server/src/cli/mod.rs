@@ -1,0 +1,34 @@
+//! The client half of the binary: every command but `serve` is one or more calls to a running server.
+//!
+//! `command` is the command line as clap reads it, `run` takes a command to the file that carries it out, `session` makes
+//! the calls (deadline, retries, pages), and `out` is the one place that writes to standard output. People get tables;
+//! programs get the reply itself as JSON or YAML, with the names of the `.proto` files. `failure` says what went wrong,
+//! where and what to do, and owns the exit codes.
+
+mod admin;
+mod args;
+mod bench;
+mod command;
+mod documents;
+mod entities;
+mod entity_ref;
+mod failure;
+mod literal;
+mod out;
+mod overview;
+mod page;
+mod pictures;
+mod queries;
+mod relations;
+mod render;
+mod run;
+mod services;
+mod session;
+mod table;
+mod transfer;
+mod watch;
+
+pub use args::ClientArgs;
+pub use command::ClientCommand;
+pub use failure::EXIT_CODES;
+pub use run::run;
