@@ -232,7 +232,9 @@ impl Planner {
             .entity(key)
             .cloned()
             .ok_or_else(|| Refusal::NotFound(key.to_string()))?;
-        let incoming = self.relations_of(entity.id, Side::Incoming);
+        // A relation of an entity with itself points out of it, and goes with it.
+        let mut incoming = self.relations_of(entity.id, Side::Incoming);
+        incoming.retain(|r| r.key.from != *key);
         if !incoming.is_empty() && !force {
             let mut blockers: Vec<String> = incoming.iter().map(|r| r.key.to_string()).collect();
             blockers.sort();

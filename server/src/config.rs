@@ -1,0 +1,248 @@
+//! Configuration: flags over `AMADEUS_*` environment over `amadeus.toml` over defaults.
+//!
+//! clap knows the first two and where each value came from; this file adds the third. An unknown key is an error, and
+//! `--print-config` shows each value with its origin.
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The file that is read when it exists and no other is named.
+const DEFAULT_FILE: &str = "amadeus.toml";
+
+/// Options of `amadeus serve`. Every one but the last two may also stand in the configuration file, under its long name
+/// with underscores.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Address for gRPC
+    #[arg(long, env = "AMADEUS_LISTEN", default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
+    pub listen: SocketAddr,
+
+    /// Address for metrics and health over HTTP (/metrics, /livez, /readyz?verbose)
+    #[arg(long, env = "AMADEUS_HTTP", default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
+    pub http: SocketAddr,
+
+    /// Where the graph is kept: memory: or sqlite://PATH
+    #[arg(long, env = "AMADEUS_STORE", default_value = "sqlite://amadeus-data/amadeus.db", value_name = "URL", value_parser = store_url)]
+    pub store: String,
+
+    /// File to import at start if the graph is empty
+    #[arg(long, env = "AMADEUS_LOAD", value_name = "FILE")]
+    pub load: Option<PathBuf>,
+
+    /// Allow addresses beyond this machine: calls are neither encrypted nor signed in
+    #[arg(long, env = "AMADEUS_INSECURE")]
+    pub insecure: bool,
+
+    /// Seconds that calls in flight may take after SIGTERM or Ctrl-C
+    #[arg(long, env = "AMADEUS_GRACE", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub grace: u64,
+
+    /// Form of the log on standard error
+    #[arg(long, env = "AMADEUS_LOG_FORMAT", default_value = "text", value_name = "FORM")]
+    pub log_format: LogFormat,
+
+    /// What is logged, for example info or amadeus=debug,warn
+    #[arg(long, env = "AMADEUS_LOG", default_value = "info", value_name = "FILTER", value_parser = log_filter)]
+    pub log: String,
+
+    /// Bytes that the history ring may hold
+    #[arg(long, env = "AMADEUS_HISTORY_BYTES", default_value_t = kg_core::limits::HISTORY_BYTES, value_name = "BYTES")]
+    pub history_bytes: usize,
+
+    /// Revisions that the history ring may hold
+    #[arg(long, env = "AMADEUS_HISTORY_REVISIONS", default_value_t = kg_core::limits::HISTORY_REVISIONS, value_name = "N")]
+    pub history_revisions: usize,
+
+    /// Transactions that may wait to be committed
+    #[arg(long, env = "AMADEUS_QUEUE", default_value_t = kg_core::limits::QUEUE, value_name = "N", value_parser = at_least_one)]
+    pub queue: usize,
+
+    /// Revisions between two checkpoints, which bound the replay at start
+    #[arg(long, env = "AMADEUS_CHECKPOINT_EVERY", default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub checkpoint_every: u64,
+
+    /// Configuration file [default: amadeus.toml, if there is one]
+    #[arg(long, env = "AMADEUS_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Show each value and where it came from, then exit
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("the configuration file {path} cannot be read: {cause}", path = .path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The file says something that cannot be used.
+    #[error("the configuration file {path}: {what}", path = .path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// An address beyond this machine without `--insecure`.
+    #[error(
+        "{0} would be reachable from other machines, and calls are neither encrypted nor signed in: bind a loopback address, \
+         or add --insecure if the network is trusted"
+    )]
+    Exposed(SocketAddr),
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    Default,
+    File(PathBuf),
+    Environment,
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Environment => f.write_str("environment"),
+            Self::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// A configuration and where each of its values came from.
+#[derive(Debug)]
+pub struct Config {
+    /// The values.
+    pub args: ServeArgs,
+    origins: Vec<(&'static str, Origin)>,
+}
+
+/// The keys of a file, with the parser of each.
+const KEYS: [(&str, Set); 12] = [
+    ("listen", |args, value| parse(value, |text| text.parse().map(|a| args.listen = a).map_err(|_| "must be HOST:PORT".into()))),
+    ("http", |args, value| parse(value, |text| text.parse().map(|a| args.http = a).map_err(|_| "must be HOST:PORT".into()))),
+    ("store", |args, value| parse(value, |text| store_url(text).map(|url| args.store = url))),
+    ("load", |args, value| parse(value, |text| Ok(args.load = Some(text.into())))),
+    ("insecure", |args, value| value.as_bool().map(|v| args.insecure = v).ok_or_else(|| "must be true or false".into())),
+    ("grace", |args, value| whole(value, 0).map(|n| args.grace = n)),
+    ("log_format", |args, value| parse(value, |text| LogFormat::from_str(text, true).map(|f| args.log_format = f))),
+    ("log", |args, value| parse(value, |text| log_filter(text).map(|filter| args.log = filter))),
+    ("history_bytes", |args, value| whole(value, 0).map(|n| args.history_bytes = n)),
+    ("history_revisions", |args, value| whole(value, 0).map(|n| args.history_revisions = n)),
+    ("queue", |args, value| whole(value, 1).map(|n| args.queue = n)),
+    ("checkpoint_every", |args, value| whole(value, 1).map(|n| args.checkpoint_every = n)),
+];
+
+type Set = fn(&mut ServeArgs, &toml::Value) -> Result<(), String>;
+
+impl Config {
+    /// Adds the file to what clap has read. `matches` are those of the `serve` command, where it was named.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn complete(mut args: ServeArgs, matches: &ArgMatches) -> Result<Self, ConfigError> {
+        let mut origins: Vec<_> = KEYS.iter().map(|(key, _)| (*key, origin(matches, key))).collect();
+        let path = args.config.clone().or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|p| p.exists()));
+        if let Some(path) = path {
+            for (key, value) in read(&path)? {
+                let wrong = |what| ConfigError::File { path: path.clone(), what };
+                let index = KEYS.iter().position(|(known, _)| *known == key).ok_or_else(|| {
+                    let known = KEYS.map(|(known, _)| known).join(", ");
+                    wrong(format!("unknown key {key:?}; known are {known}"))
+                })?;
+                if origins[index].1 == Origin::Default {
+                    (KEYS[index].1)(&mut args, &value).map_err(|why| wrong(format!("{key} {why}")))?;
+                    origins[index].1 = Origin::File(path.clone());
+                }
+            }
+        }
+        for address in [args.listen, args.http] {
+            if !address.ip().is_loopback() && !args.insecure {
+                return Err(ConfigError::Exposed(address));
+            }
+        }
+        Ok(Self { args, origins })
+    }
+
+    /// Each value with its origin, one a line, in the form of a configuration file.
+    #[must_use]
+    pub fn print(&self) -> String {
+        let args = &self.args;
+        let quoted = |text: &dyn fmt::Display| format!("{:?}", text.to_string());
+        let value = |key: &str| match key {
+            "listen" => quoted(&args.listen),
+            "http" => quoted(&args.http),
+            "store" => quoted(&args.store),
+            "load" => args.load.as_ref().map_or_else(|| "\"\"".into(), |path| quoted(&path.display())),
+            "insecure" => args.insecure.to_string(),
+            "grace" => args.grace.to_string(),
+            "log_format" => quoted(&args.log_format.to_possible_value().map_or("text".to_owned(), |v| v.get_name().to_owned())),
+            "log" => quoted(&args.log),
+            "history_bytes" => args.history_bytes.to_string(),
+            "history_revisions" => args.history_revisions.to_string(),
+            "queue" => args.queue.to_string(),
+            _ => args.checkpoint_every.to_string(),
+        };
+        let lines = self.origins.iter().map(|(key, origin)| {
+            let line = format!("{key} = {}", value(key));
+            format!("{line:<60} # {origin}\n")
+        });
+        lines.collect()
+    }
+}
+
+fn read(path: &Path) -> Result<toml::Table, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.into(), cause })?;
+    text.parse().map_err(|error: toml::de::Error| ConfigError::File { path: path.into(), what: error.to_string() })
+}
+
+fn origin(matches: &ArgMatches, key: &str) -> Origin {
+    // `amadeus` alone serves too, and then clap has seen no options.
+    match matches.try_contains_id(key).ok().and_then(|_| matches.value_source(key)) {
+        Some(ValueSource::CommandLine) => Origin::Flag,
+        Some(ValueSource::EnvVariable) => Origin::Environment,
+        _ => Origin::Default,
+    }
+}
+
+fn parse(value: &toml::Value, set: impl FnOnce(&str) -> Result<(), String>) -> Result<(), String> {
+    set(value.as_str().ok_or("must be a string")?)
+}
+
+fn whole<N: TryFrom<i64>>(value: &toml::Value, least: i64) -> Result<N, String> {
+    let number = value.as_integer().filter(|n| *n >= least).and_then(|n| N::try_from(n).ok());
+    number.ok_or_else(|| format!("must be a whole number of at least {least}"))
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n >= 1).ok_or_else(|| "must be a whole number of at least 1".into())
+}
+
+fn store_url(text: &str) -> Result<String, String> {
+    crate::storage::StoreUrl::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}

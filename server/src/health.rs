@@ -1,0 +1,89 @@
+//! Health: what is true of each part, told to gRPC health checks, to `/readyz` and to the metrics alike.
+
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use kg_core::commit::Graph;
+use std::sync::Arc;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+/// Services that read the graph; they serve as long as the process does.
+const READING: [&str; 1] = ["amadeus.v1.QueryService"];
+
+/// Services that write; a store that takes no writes makes them NOT_SERVING, though their reads go on.
+const WRITING: [&str; 2] = ["amadeus.v1.GraphService", "amadeus.v1.AdminService"];
+
+/// One part and how it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The part.
+    pub part: &'static str,
+    /// What is wrong with it, if anything is.
+    pub fault: Option<String>,
+}
+
+/// Knows how every part is.
+#[derive(Clone)]
+pub struct Health {
+    graph: Arc<Graph>,
+    shutdown: Shutdown,
+    metrics: Arc<Metrics>,
+}
+
+impl Health {
+    /// Watches over these.
+    #[must_use]
+    pub fn new(graph: Arc<Graph>, shutdown: Shutdown, metrics: Arc<Metrics>) -> Self {
+        Self { graph, shutdown, metrics }
+    }
+
+    /// How every part is.
+    #[must_use]
+    pub fn checks(&self) -> Vec<Check> {
+        let ending = self.shutdown.has_begun().then(|| "the server is shutting down".to_owned());
+        let store = self.graph.poisoned().map(ToString::to_string);
+        vec![Check { part: "server", fault: ending }, Check { part: "store", fault: store }]
+    }
+
+    /// Whether writes and reads are both served.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.checks().iter().all(|check| check.fault.is_none())
+    }
+
+    /// Keeps the gRPC health service up to date, until the server ends.
+    pub async fn follow(self, reporter: HealthReporter) {
+        let mut every = tokio::time::interval(std::time::Duration::from_millis(200));
+        let mut told = None;
+        while !self.shutdown.has_begun() {
+            let ready = self.is_ready();
+            if told != Some(ready) {
+                told = Some(ready);
+                self.tell(&reporter, ready).await;
+                self.metrics.degraded("store", !ready);
+            }
+            tokio::select! {
+                _ = every.tick() => {}
+                () = self.shutdown.begun() => {}
+            }
+        }
+        self.end(&reporter).await;
+    }
+
+    /// Tells everybody that nothing is served any more.
+    pub async fn end(&self, reporter: &HealthReporter) {
+        for service in READING.into_iter().chain(WRITING).chain([""]) {
+            reporter.set_service_status(service, ServingStatus::NotServing).await;
+        }
+    }
+
+    async fn tell(&self, reporter: &HealthReporter, ready: bool) {
+        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in READING {
+            reporter.set_service_status(service, ServingStatus::Serving).await;
+        }
+        for service in WRITING.into_iter().chain([""]) {
+            reporter.set_service_status(service, status).await;
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The HTTP side: metrics for Prometheus, liveness and readiness for whoever starts and stops the process.
+
+use crate::health::Health;
+use crate::metrics::Metrics;
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use kg_core::commit::Graph;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// What the HTTP side shows.
+#[derive(Clone)]
+pub struct Shown {
+    /// The graph, for gauges.
+    pub graph: Arc<Graph>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How every part is.
+    pub health: Health,
+}
+
+/// The routes.
+pub fn routes(shown: Shown) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(shown)
+}
+
+/// `200` when ready, `503` when not; `?verbose` lists every part with its reason.
+async fn readyz(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Response {
+    let checks = shown.health.checks();
+    let ready = checks.iter().all(|check| check.fault.is_none());
+    let verbose = query.is_some_and(|query| query.split('&').any(|key| key == "verbose" || key.starts_with("verbose=")));
+    let mut body = String::new();
+    for check in &checks {
+        // Writing to a String does not fail.
+        let _ = match &check.fault {
+            None if verbose => writeln!(body, "[+] {} ok", check.part),
+            Some(fault) => writeln!(body, "[-] {} failed: {fault}", check.part),
+            None => Ok(()),
+        };
+    }
+    let _ = writeln!(body, "{}", if ready { "ok" } else { "not ready" });
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, body).into_response()
+}
+
+async fn metrics(State(shown): State<Shown>) -> Response {
+    match shown.metrics.render(&shown.graph) {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

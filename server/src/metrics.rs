@@ -1,0 +1,164 @@
+//! Metrics: what the server counts, in the words of design and docs, rendered for Prometheus.
+//!
+//! Gauges that can be read off the graph are read when they are asked for; only what happens in between is counted.
+
+use kg_core::commit::Graph;
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Upper bounds of the latency buckets, in seconds: from a lock-free read to the longest deadline.
+const SECONDS: [f64; 16] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// Upper bounds of the buckets for transactions in a batch.
+const TRANSACTIONS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0];
+
+/// Everything that the server counts.
+pub struct Metrics {
+    registry: Registry,
+    started: IntCounterVec,
+    handled: IntCounterVec,
+    handling: HistogramVec,
+    batch: HistogramVec,
+    stages: HistogramVec,
+    revision: IntGauge,
+    oldest_revision: IntGauge,
+    entities: IntGaugeVec,
+    relations: IntGauge,
+    queue_depth: IntGauge,
+    history_bytes: IntGauge,
+    pinned_pages: IntGauge,
+    watchers: IntGauge,
+    resyncs: IntCounter,
+    degraded: IntGaugeVec,
+    checkpoint_revision: IntGauge,
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// When two metrics share a name, which is a mistake in this file.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let gauge = |name: &str, help: &str| {
+            let metric = IntGauge::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let histograms = |name: &str, help: &str, labels: &[&str], buckets: &[f64]| {
+            let metric = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let rpc = ["grpc_service", "grpc_method"];
+        let resyncs = IntCounter::new("amadeus_watch_resync_total", "Watchers that had to begin again")?;
+        registry.register(Box::new(resyncs.clone()))?;
+        Ok(Self {
+            started: counters("grpc_server_started_total", "Calls begun", &rpc)?,
+            handled: counters("grpc_server_handled_total", "Calls ended", &["grpc_service", "grpc_method", "grpc_code"])?,
+            handling: histograms("grpc_server_handling_seconds", "Time from a call's begin to its end", &rpc, &SECONDS)?,
+            batch: histograms("amadeus_commit_batch_size", "Transactions that shared one append", &[], &TRANSACTIONS)?,
+            stages: histograms("amadeus_commit_seconds", "Time of each stage of a commit", &["stage"], &SECONDS)?,
+            revision: gauge("amadeus_graph_revision", "Newest revision")?,
+            oldest_revision: gauge("amadeus_graph_oldest_revision", "Oldest revision that can be read")?,
+            entities: gauges("amadeus_graph_entities", "Entities by kind; placeholders are a kind of their own", &["kind"])?,
+            relations: gauge("amadeus_graph_relations", "Relations")?,
+            queue_depth: gauge("amadeus_commit_queue_depth", "Transactions that wait for the committer")?,
+            history_bytes: gauge("amadeus_history_bytes", "Bytes that the history ring holds, by estimate")?,
+            pinned_pages: gauge("amadeus_history_pinned_snapshots", "Snapshots kept for page tokens")?,
+            watchers: gauge("amadeus_watchers", "Open watches")?,
+            resyncs,
+            degraded: gauges("amadeus_degraded", "1 while a component does not do what it should", &["component"])?,
+            checkpoint_revision: gauge("amadeus_checkpoint_revision", "Revision of the newest checkpoint")?,
+            registry,
+        })
+    }
+
+    /// A call began.
+    pub fn call_started(&self, service: &str, method: &str) {
+        self.started.with_label_values(&[service, method]).inc();
+    }
+
+    /// A call ended.
+    pub fn call_handled(&self, service: &str, method: &str, code: &str, took: Duration) {
+        self.handled.with_label_values(&[service, method, code]).inc();
+        self.handling.with_label_values(&[service, method]).observe(took.as_secs_f64());
+    }
+
+    /// A batch was answered.
+    pub fn commit_batch(&self, transactions: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "a batch holds thousands, not 2^53")]
+        self.batch.with_label_values::<&str>(&[]).observe(transactions as f64);
+    }
+
+    /// A stage of a commit took this long.
+    pub fn commit_stage(&self, stage: &str, took: Duration) {
+        self.stages.with_label_values(&[stage]).observe(took.as_secs_f64());
+    }
+
+    /// A component began or ceased to fail.
+    pub fn degraded(&self, component: &str, is: bool) {
+        self.degraded.with_label_values(&[component]).set(i64::from(is));
+    }
+
+    /// A checkpoint of this revision is durable.
+    pub fn checkpointed(&self, revision: u64) {
+        self.checkpoint_revision.set(int(revision));
+    }
+
+    /// Watches that are open.
+    pub fn watchers(&self, open: usize) {
+        self.watchers.set(int(open as u64));
+    }
+
+    /// A watcher was told to begin again.
+    pub fn resync(&self) {
+        self.resyncs.inc();
+    }
+
+    /// Snapshots that are kept for page tokens.
+    pub fn pinned_pages(&self, pinned: usize) {
+        self.pinned_pages.set(int(pinned as u64));
+    }
+
+    /// The text that Prometheus reads, with the gauges read off the graph now.
+    ///
+    /// # Errors
+    /// When the encoder fails.
+    pub fn render(&self, graph: &Arc<Graph>) -> Result<String, prometheus::Error> {
+        let published = graph.published();
+        let snapshot = &published.snapshot;
+        self.revision.set(int(snapshot.revision()));
+        self.oldest_revision.set(int(published.history.oldest()));
+        self.history_bytes.set(int(published.history.bytes() as u64));
+        self.relations.set(int(snapshot.relation_count() as u64));
+        self.queue_depth.set(int(graph.queue_depth() as u64));
+        self.entities.reset();
+        for (kind, names) in &snapshot.indexes().kinds {
+            self.entities.with_label_values(&[kind.as_str()]).set(int(names.len() as u64));
+        }
+        let placeholders = snapshot.indexes().placeholders.len();
+        self.entities.with_label_values(&["(placeholder)"]).set(int(placeholders as u64));
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
