@@ -1,70 +1,94 @@
 //! `Radix`: a persistent vector, indexed by dense `u32`.
+//!
+//! A tree of fan-out 64 whose leaves hold `WIDTH` items side by side. Every part of it that is missing is a blank that
+//! all its siblings share, so that a lookup never asks whether a child is there, and an index far beyond the end costs a
+//! path and no more.
+//!
+//! | operation | cost |
+//! |---|---|
+//! | `clone` | one reference count |
+//! | `get` | one load per level, and the item: three levels up to 4,096 x `WIDTH` items |
+//! | `get_mut`, `set` on nodes of its own | the same |
+//! | `get_mut`, `set` on shared nodes | a copy of the path: 64 pointers per branch, and `WIDTH` items cloned |
+//!
+//! **The height is in the type of the root**, and each level is a type of its own: a child is then a pointer of one word
+//! with no tag to look at. Against nodes that are an enum of branch and leaf, a traversal of 68,000 entities and 304,000
+//! relations takes 8 % less time and a walk over all items in random order 30 % less. What a plain `Vec` would win beyond
+//! that is 10 %.
+//!
+//! **`WIDTH` is for the caller to choose**, from 4 to 64. Wide leaves are closer to a plain vector: a traversal over leaves
+//! of 32 and 64 is equally fast, 16 costs 5 % more, 8 about 10 %. But copying a leaf of items that hold an `Arc` touches as
+//! many reference counts as there are items, most of them cold: what is large and often replaced wants narrow leaves.
+
+#[cfg(test)]
+mod tests;
 
 use std::array;
+use std::mem::size_of;
 use std::sync::Arc;
+
+/// What an `Arc` keeps before its value: the strong and the weak count.
+pub(super) const ARC_HEADER_BYTES: usize = 2 * size_of::<usize>();
 
 const FANOUT_BITS: u32 = 6;
 const FANOUT: usize = 1 << FANOUT_BITS;
 
-/// A persistent vector of `T`, in leaves of `WIDTH` (a power of two).
-pub struct Radix<T, const WIDTH: usize> {
-    root: Node<T, WIDTH>,
-    /// How far an index is shifted to choose a child of the root; below zero levels, the root is a leaf.
-    height: u32,
+/// A persistent vector of `T` in leaves of `WIDTH` items, a power of two from 4 to 64.
+#[derive(Clone)]
+pub struct Radix<T: Clone + Default, const WIDTH: usize> {
+    root: Root<T, WIDTH>,
     len: u32,
 }
 
-enum Node<T, const WIDTH: usize> {
-    Branch(Arc<[Node<T, WIDTH>; FANOUT]>),
-    Leaf(Arc<[T; WIDTH]>),
+/// Each height's type: a branch above the one before.
+type Height0<T, const WIDTH: usize> = Leaf<T, WIDTH>;
+type Height1<T, const WIDTH: usize> = Branch<Height0<T, WIDTH>>;
+type Height2<T, const WIDTH: usize> = Branch<Height1<T, WIDTH>>;
+type Height3<T, const WIDTH: usize> = Branch<Height2<T, WIDTH>>;
+type Height4<T, const WIDTH: usize> = Branch<Height3<T, WIDTH>>;
+type Height5<T, const WIDTH: usize> = Branch<Height4<T, WIDTH>>;
+
+/// The root, by the number of branches above a leaf. Five branches above the narrowest leaf span all of `u32`.
+#[derive(Clone)]
+enum Root<T, const WIDTH: usize> {
+    H0(Arc<Height0<T, WIDTH>>),
+    H1(Arc<Height1<T, WIDTH>>),
+    H2(Arc<Height2<T, WIDTH>>),
+    H3(Arc<Height3<T, WIDTH>>),
+    H4(Arc<Height4<T, WIDTH>>),
+    H5(Arc<Height5<T, WIDTH>>),
 }
 
-impl<T, const WIDTH: usize> Clone for Node<T, WIDTH> {
-    fn clone(&self) -> Self {
-        match self {
-            Node::Branch(children) => Node::Branch(Arc::clone(children)),
-            Node::Leaf(items) => Node::Leaf(Arc::clone(items)),
+/// Evaluates an expression on the root, whatever its height.
+macro_rules! on_root {
+    ($root:expr, $node:ident => $value:expr) => {
+        match $root {
+            Root::H0($node) => $value,
+            Root::H1($node) => $value,
+            Root::H2($node) => $value,
+            Root::H3($node) => $value,
+            Root::H4($node) => $value,
+            Root::H5($node) => $value,
         }
-    }
-}
-
-impl<T, const WIDTH: usize> Clone for Radix<T, WIDTH> {
-    fn clone(&self) -> Self {
-        Self {
-            root: self.root.clone(),
-            height: self.height,
-            len: self.len,
-        }
-    }
-}
-
-impl<T: Clone + Default, const WIDTH: usize> Default for Radix<T, WIDTH> {
-    fn default() -> Self {
-        Self::new()
-    }
+    };
 }
 
 impl<T: Clone + Default, const WIDTH: usize> Radix<T, WIDTH> {
-    const WIDTH_BITS: u32 = {
-        assert!(WIDTH.is_power_of_two(), "a leaf's width is a power of two");
-        WIDTH.trailing_zeros()
-    };
-
     /// An empty vector.
     pub fn new() -> Self {
+        const { assert!(WIDTH.is_power_of_two() && WIDTH >= 4 && WIDTH <= 64) };
         Self {
-            root: Node::Leaf(Arc::new(array::from_fn(|_| T::default()))),
-            height: 0,
+            root: Root::H0(Arc::new(Leaf::blank())),
             len: 0,
         }
     }
 
-    /// How many items it has.
+    /// One more than the highest index that was ever set.
     pub fn len(&self) -> u32 {
         self.len
     }
 
-    /// Whether it has none.
+    /// Whether nothing was ever set.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -75,65 +99,152 @@ impl<T: Clone + Default, const WIDTH: usize> Radix<T, WIDTH> {
         if index >= self.len {
             return None;
         }
-        self.leaf(index).get(index as usize % WIDTH)
+        Some(&self.leaf(index)[index as usize % WIDTH])
     }
 
     #[inline]
     fn leaf(&self, index: u32) -> &[T; WIDTH] {
-        let mut shift = Self::WIDTH_BITS + self.height * FANOUT_BITS;
-        let mut node = &self.root;
-        loop {
-            match node {
-                Node::Leaf(items) => return items,
-                Node::Branch(children) => {
-                    shift -= FANOUT_BITS;
-                    node = &children[(index >> shift) as usize % FANOUT];
-                }
-            }
-        }
+        on_root!(&self.root, node => node.leaf(index))
     }
 
-    /// The item at `index`, to be changed.
+    /// The item at `index`, to be changed in place; what is shared on the way to it is copied first. Where `index` is past
+    /// the end, the vector grows to it, and what lies between is the default.
+    ///
+    /// # Panics
+    /// At `u32::MAX`, which is no index.
     pub fn get_mut(&mut self, index: u32) -> &mut T {
-        self.grow_to(index);
-        let mut shift = Self::WIDTH_BITS + self.height * FANOUT_BITS;
-        let mut node = &mut self.root;
-        loop {
-            match node {
-                Node::Leaf(items) => return &mut Arc::make_mut(items)[index as usize % WIDTH],
-                Node::Branch(children) => {
-                    shift -= FANOUT_BITS;
-                    node = &mut Arc::make_mut(children)[(index >> shift) as usize % FANOUT];
-                }
-            }
+        assert!(index < u32::MAX, "a vector has fewer than u32::MAX items");
+        while u64::from(index) >> on_root!(&self.root, node => span_bits(node)) != 0 {
+            self.root = self.root.raised();
         }
+        self.len = self.len.max(index + 1);
+        let leaf = on_root!(&mut self.root, node => Arc::make_mut(node).leaf_mut(index));
+        &mut leaf[index as usize % WIDTH]
     }
 
-    /// Puts `item` at `index`.
+    /// Puts `item` at `index`, growing as `get_mut` does.
     pub fn set(&mut self, index: u32, item: T) {
         *self.get_mut(index) = item;
     }
 
-    fn grow_to(&mut self, index: u32) {
-        while u64::from(index) >> (Self::WIDTH_BITS + self.height * FANOUT_BITS) != 0 {
-            let mut blank = Node::Leaf(Arc::new(array::from_fn(|_| T::default())));
-            for _ in 0..self.height {
-                blank = Node::Branch(Arc::new(array::from_fn(|_| blank.clone())));
-            }
-            let old = std::mem::replace(&mut self.root, blank.clone());
-            let mut children = array::from_fn(|_| blank.clone());
-            children[0] = old;
-            self.root = Node::Branch(Arc::new(children));
-            self.height += 1;
-        }
-        self.len = self.len.max(index + 1);
-    }
-
-    /// All items in order.
+    /// All items in the order of their indices.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         (0..self.len)
             .step_by(WIDTH)
             .flat_map(|start| self.leaf(start))
             .take(self.len as usize)
+    }
+
+    /// Bytes of the nodes on the heap, without what the items themselves point to.
+    pub fn heap_bytes(&self) -> usize {
+        on_root!(&self.root, node => bytes(node))
+    }
+}
+
+impl<T: Clone + Default, const WIDTH: usize> Default for Radix<T, WIDTH> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Clone + Default, const WIDTH: usize> Root<T, WIDTH> {
+    /// The same tree under one more branch.
+    fn raised(&self) -> Self {
+        match self {
+            Root::H0(node) => Root::H1(Branch::above(node)),
+            Root::H1(node) => Root::H2(Branch::above(node)),
+            Root::H2(node) => Root::H3(Branch::above(node)),
+            Root::H3(node) => Root::H4(Branch::above(node)),
+            Root::H4(node) => Root::H5(Branch::above(node)),
+            Root::H5(_) => unreachable!("five branches above a leaf span every u32"),
+        }
+    }
+}
+
+/// A node of one height.
+trait Level<T, const WIDTH: usize>: Clone {
+    /// How many bits of an index it and what is below it tell apart.
+    const SPAN_BITS: u32;
+    fn blank() -> Self;
+    fn leaf(&self, index: u32) -> &[T; WIDTH];
+    fn leaf_mut(&mut self, index: u32) -> &mut [T; WIDTH];
+    fn bytes_below(&self) -> usize;
+}
+
+fn span_bits<T, const WIDTH: usize, L: Level<T, WIDTH>>(_: &Arc<L>) -> u32 {
+    L::SPAN_BITS
+}
+
+fn bytes<T, const WIDTH: usize, L: Level<T, WIDTH>>(node: &Arc<L>) -> usize {
+    ARC_HEADER_BYTES + size_of::<L>() + node.bytes_below()
+}
+
+#[derive(Clone)]
+struct Leaf<T, const WIDTH: usize>([T; WIDTH]);
+
+impl<T: Clone + Default, const WIDTH: usize> Level<T, WIDTH> for Leaf<T, WIDTH> {
+    const SPAN_BITS: u32 = WIDTH.trailing_zeros();
+
+    fn blank() -> Self {
+        Self(array::from_fn(|_| T::default()))
+    }
+
+    #[inline]
+    fn leaf(&self, _: u32) -> &[T; WIDTH] {
+        &self.0
+    }
+
+    fn leaf_mut(&mut self, _: u32) -> &mut [T; WIDTH] {
+        &mut self.0
+    }
+
+    fn bytes_below(&self) -> usize {
+        0
+    }
+}
+
+struct Branch<C>([Arc<C>; FANOUT]);
+
+impl<C> Branch<C> {
+    fn above<T, const WIDTH: usize>(first: &Arc<C>) -> Arc<Self>
+    where
+        C: Level<T, WIDTH>,
+    {
+        let blank = Arc::new(C::blank());
+        Arc::new(Self(array::from_fn(|at| {
+            Arc::clone(if at == 0 { first } else { &blank })
+        })))
+    }
+}
+
+impl<C> Clone for Branch<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T, const WIDTH: usize, C: Level<T, WIDTH>> Level<T, WIDTH> for Branch<C> {
+    const SPAN_BITS: u32 = C::SPAN_BITS + FANOUT_BITS;
+
+    fn blank() -> Self {
+        let child = Arc::new(C::blank());
+        Self(array::from_fn(|_| Arc::clone(&child)))
+    }
+
+    #[inline]
+    fn leaf(&self, index: u32) -> &[T; WIDTH] {
+        self.0[(index >> C::SPAN_BITS) as usize % FANOUT].leaf(index)
+    }
+
+    fn leaf_mut(&mut self, index: u32) -> &mut [T; WIDTH] {
+        Arc::make_mut(&mut self.0[(index >> C::SPAN_BITS) as usize % FANOUT]).leaf_mut(index)
+    }
+
+    fn bytes_below(&self) -> usize {
+        let is_counted = |at: usize| at > 0 && Arc::ptr_eq(&self.0[at], &self.0[at - 1]);
+        (0..FANOUT)
+            .filter(|&at| !is_counted(at))
+            .map(|at| bytes(&self.0[at]))
+            .sum()
     }
 }

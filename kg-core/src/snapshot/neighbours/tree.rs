@@ -9,10 +9,11 @@
 //! have the highest ids and hubs are mostly filled in ascending order.
 
 use super::chunk::Chunk;
+use super::{ARC_HEADER_BYTES, visit_chunk};
 use std::mem::size_of;
 use std::sync::Arc;
 
-pub(super) const LEAF: usize = 507;
+const LEAF: usize = 507;
 const FANOUT: usize = 32;
 
 /// An inner node, and as the root the whole set.
@@ -24,7 +25,7 @@ pub(super) struct Branch {
 }
 
 #[derive(Clone)]
-pub(super) struct Child {
+struct Child {
     /// No id below is smaller, unless this is the leftmost path; every id of the child to the left is.
     first: u32,
     node: Node,
@@ -166,21 +167,6 @@ impl Branch {
             path: vec![self.children.iter()],
         }
     }
-
-    /// Bytes on the heap below, without this node itself.
-    pub(super) fn heap_bytes(&self) -> usize {
-        let below: usize = self
-            .children
-            .iter()
-            .map(|child| match &child.node {
-                Node::Leaf(_) => super::ARC_HEADER_BYTES + size_of::<Chunk<LEAF>>(),
-                Node::Branch(branch) => {
-                    super::ARC_HEADER_BYTES + size_of::<Branch>() + branch.heap_bytes()
-                }
-            })
-            .sum();
-        below + self.children.capacity() * size_of::<Child>()
-    }
 }
 
 impl Node {
@@ -200,22 +186,36 @@ impl Node {
     }
 }
 
+/// Calls `visit` with the address and the size of each block on the heap, `root` included.
+pub(super) fn for_each_block(root: &Arc<Branch>, visit: &mut impl FnMut(*const u8, usize)) {
+    let own =
+        ARC_HEADER_BYTES + size_of::<Branch>() + root.children.capacity() * size_of::<Child>();
+    visit(Arc::as_ptr(root).cast(), own);
+    for child in &root.children {
+        match &child.node {
+            Node::Leaf(chunk) => visit_chunk(chunk, visit),
+            Node::Branch(branch) => for_each_block(branch, visit),
+        }
+    }
+}
+
+/// Where to split a full node.
 fn cut(len: usize, is_append: bool) -> usize {
     if is_append { len * 3 / 4 } else { len / 2 }
 }
 
 fn insert_into_leaf(chunk: &mut Chunk<LEAF>, id: u32) -> Option<Child> {
-    let at = chunk.ids().partition_point(|&other| other < id);
     if !chunk.is_full() {
-        chunk.insert_at(at, id);
+        chunk.insert(id);
         return None;
     }
+    let at = chunk.place_of(id);
     let cut = cut(LEAF, at == LEAF);
     let mut right = chunk.split_off(cut);
     if at > cut {
-        right.insert_at(at - cut, id)
+        right.insert(id)
     } else {
-        chunk.insert_at(at, id)
+        chunk.insert(id)
     }
     Some(Child {
         first: right.ids()[0],
@@ -258,6 +258,12 @@ pub(super) struct Chunks<'a> {
     path: Vec<std::slice::Iter<'a, Child>>,
 }
 
+impl Chunks<'_> {
+    pub(super) fn none() -> Self {
+        Self { path: Vec::new() }
+    }
+}
+
 impl<'a> Iterator for Chunks<'a> {
     type Item = &'a [u32];
 
@@ -273,6 +279,50 @@ impl<'a> Iterator for Chunks<'a> {
                     node: Node::Branch(branch),
                     ..
                 }) => self.path.push(branch.children.iter()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Branch {
+    /// Fails where the tree breaks one of its rules; returns its height.
+    pub(super) fn check(&self) -> usize {
+        assert!(!self.children.is_empty() && self.children.len() <= FANOUT);
+        assert_eq!(
+            self.len,
+            self.children
+                .iter()
+                .map(|child| child.node.len())
+                .sum::<usize>()
+        );
+        assert!(self.children.is_sorted_by_key(|child| child.first));
+        let heights: Vec<_> = self
+            .children
+            .iter()
+            .map(|child| child.node.check())
+            .collect();
+        assert!(
+            heights.windows(2).all(|pair| pair[0] == pair[1]),
+            "leaves are equally deep"
+        );
+        let is_root_of_one_leaf = self.children.len() == 1;
+        assert!(is_root_of_one_leaf || self.children.iter().all(|child| !child.node.is_sparse()));
+        heights[0] + 1
+    }
+}
+
+#[cfg(test)]
+impl Node {
+    fn check(&self) -> usize {
+        match self {
+            Node::Leaf(chunk) => {
+                assert!(chunk.ids().is_sorted_by(|low, high| low < high));
+                0
+            }
+            Node::Branch(branch) => {
+                assert!(branch.children.len() > 1, "only a root has one child");
+                branch.check()
             }
         }
     }
