@@ -1,1 +1,92 @@
-fn main() {}
+//! The `amadeus` binary: `amadeus serve`, and the commands of its client.
+
+use amadeus::cli::{self, ClientArgs, ClientCommand};
+use amadeus::config::{Config, LogFormat, ServeArgs};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A live knowledge graph of a running system: its services, what each can do, and what each needs
+#[derive(Parser)]
+#[command(name = "amadeus", version, after_help = cli::EXIT_CODES, subcommand_precedence_over_arg = true)]
+struct Amadeus {
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the graph; this is what `amadeus` does when no command is given
+    #[command(after_help = "\
+Examples:
+  amadeus serve
+  amadeus serve --load examples/online-boutique.json
+  amadeus serve --store memory: --listen 127.0.0.1:0
+  amadeus serve --print-config")]
+    Serve(Box<ServeArgs>),
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+fn main() -> ExitCode {
+    let mut matches = Amadeus::command().get_matches();
+    if matches.subcommand().is_none() {
+        // Options of the server can still come from the environment and the file.
+        matches = Amadeus::command().get_matches_from(["amadeus", "serve"]);
+    }
+    let amadeus = match Amadeus::from_arg_matches(&matches) {
+        Ok(amadeus) => amadeus,
+        Err(error) => error.exit(),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    match amadeus.command {
+        Some(Command::Client(command)) => runtime.block_on(cli::run(amadeus.client, command, Amadeus::command())),
+        Some(Command::Serve(args)) => match matches.subcommand_matches("serve") {
+            Some(matches) => serve(&runtime, *args, matches),
+            None => ExitCode::FAILURE,
+        },
+        None => ExitCode::FAILURE,
+    }
+}
+
+fn serve(runtime: &tokio::runtime::Runtime, args: ServeArgs, matches: &clap::ArgMatches) -> ExitCode {
+    let print = args.print_config;
+    let config = match Config::complete(args, matches) {
+        Ok(config) => config,
+        Err(error) => return failed(&error),
+    };
+    if print {
+        return match std::io::stdout().write_all(config.print().as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        };
+    }
+    log_to_stderr(&config.args);
+    match runtime.block_on(amadeus::app::serve(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    // Standard error may be closed; there is nobody left to tell then.
+    let _ = writeln!(std::io::stderr(), "error: {error}");
+    ExitCode::FAILURE
+}
+
+fn log_to_stderr(args: &ServeArgs) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&args.log).unwrap_or_default();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
