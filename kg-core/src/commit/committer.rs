@@ -17,6 +17,7 @@ use crate::limits::{BATCH_BYTES, BATCH_TRANSACTIONS};
 use crate::log::{AppendError, Batch, Record};
 use crate::mutation::{Change, Transaction, plan};
 use crate::snapshot::{FoldError, Snapshot};
+use crate::sync::control::{Control, is_on};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -107,6 +108,14 @@ impl Committer {
 
     /// Plans the next batch from what was taken already.
     pub(super) fn stage_taken(&mut self) -> Option<Staged> {
+        if let Some(why) = self.graph.poisoned()
+            && !is_on(Control::ForgottenPoison)
+        {
+            // A submission can pass its own look before the store fails and be pushed after what waited was failed.
+            let error = CommitError::Unavailable(why.to_string());
+            self.fail_waiting(&error);
+            return None;
+        }
         let first = self.waiting.pop_front()?;
         let head = self.graph.published();
         let mut working = (*head.snapshot).clone();

@@ -63,6 +63,8 @@ controls! {
     DeafRole,
     /// Whoever gives the role up does not look at the queue again.
     NoSecondLook,
+    /// The committer plans and appends what arrives after the store has failed.
+    ForgottenPoison,
 }
 
 /// Whether this control is on.

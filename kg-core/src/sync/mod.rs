@@ -34,15 +34,15 @@ pub use swap::Swap;
 
 #[cfg(not(loom))]
 mod chosen {
-    pub use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
-    pub use std::sync::{Arc as Shared, Condvar, Mutex, MutexGuard, RwLock};
+    pub use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+    pub use std::sync::{Arc as Shared, Mutex, MutexGuard};
     pub use std::thread;
 }
 
 #[cfg(loom)]
 mod chosen {
-    pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
-    pub use loom::sync::{Arc as Shared, Condvar, Mutex, MutexGuard, RwLock};
+    pub use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+    pub use loom::sync::{Arc as Shared, Mutex, MutexGuard};
     pub use loom::thread;
 }
 

@@ -86,6 +86,10 @@ mod inner {
             }
         }
 
+        #[expect(
+            clippy::redundant_allocation,
+            reason = "a box is all that a borrowed head has to look like"
+        )]
         pub(super) fn load(&self) -> Box<Arc<T>> {
             Box::new(self.load_full())
         }
