@@ -9,6 +9,7 @@
     reason = "a developer's command talks to a terminal"
 )]
 
+mod loom;
 mod python;
 mod step;
 mod tally;
@@ -34,6 +35,8 @@ struct Cli {
 enum Command {
     /// Format, lints, unit, integration and doc tests, models, and the Python client against the real server
     Test,
+    /// The models of what threads share, each with the controls that it has to catch
+    Loom,
     /// The end-to-end tests alone: the real binary, driven over gRPC from Python
     E2e(E2e),
 }
@@ -58,6 +61,7 @@ pub struct E2e {
 fn main() -> ExitCode {
     let tally = match Cli::parse().command {
         Command::Test => test::run(),
+        Command::Loom => loom::run(),
         Command::E2e(wanted) => python::run(&wanted),
     };
     println!("\n{tally}");

@@ -6,7 +6,7 @@
 use crate::step;
 use crate::tally::Tally;
 use crate::workspace::{cargo, server_binary};
-use crate::{E2e, python};
+use crate::{E2e, loom, python};
 
 /// Runs every step, also after one has failed, and returns the sum.
 pub fn run() -> Tally {
@@ -34,6 +34,7 @@ pub fn run() -> Tally {
             "Unit, integration and doc tests",
             cargo().args(["test", "--workspace", "--no-fail-fast"]),
         );
+        total += loom::run();
         total += python::run(&E2e {
             long: false,
             release: false,
