@@ -7,13 +7,44 @@ use amadeus_proto::v1::{
     StatusResponse,
 };
 
+use clap::{Args, Subcommand};
+
 use super::{
-    command::{BackupCommand, RestoreArgs},
+    args::{ListArgs, WriteArgs},
     failure::CliError,
     overview::{outcome, tell_count},
     session::Session,
     table,
 };
+
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Take a backup of everything at one revision, without stopping anybody
+    Create(BackupCreateArgs),
+    /// List the backups, newest first
+    List(BackupListArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BackupCreateArgs {
+    /// What it is for
+    #[arg(default_value = "", hide_default_value = true)]
+    pub description: String,
+}
+
+#[derive(Debug, Args)]
+pub struct BackupListArgs {
+    #[command(flatten)]
+    pub list: ListArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup, as `amadeus backup list` names it
+    pub id: String,
+    #[command(flatten)]
+    pub write: WriteArgs,
+}
 
 pub async fn status(session: &mut Session) -> Result<(), CliError> {
     let reply = session

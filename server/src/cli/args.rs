@@ -68,7 +68,7 @@ impl ReadArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub struct WriteArgs {
     /// Why, for the history
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     pub reason: String,
     /// Names the write: sent twice, it applies once. Made up if absent, so that a retry is safe
     #[arg(long, value_name = "ID", default_value_t = fresh_request_id(), hide_default_value = true)]

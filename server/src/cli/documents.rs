@@ -4,13 +4,45 @@ use std::path::Path;
 
 use amadeus_proto::v1::{DeleteNodeRequest, GetNodeRequest, UpdateNodeRequest};
 
+use clap::Args;
+
 use super::{
-    command::{GetArgs, RmArgs, SetArgs},
+    args::{ReadArgs, WriteOneArgs},
     failure::CliError,
     literal,
     overview::outcome,
     session::Session,
 };
+
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// Where, such as services.checkout.version
+    pub path: String,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// Where
+    pub path: String,
+    /// What, as JSON; - reads it from standard input
+    #[arg(allow_hyphen_values = true)]
+    pub value: String,
+    /// Take the value as text
+    #[arg(long)]
+    pub string: bool,
+    #[command(flatten)]
+    pub write: WriteOneArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RmArgs {
+    /// Where
+    pub path: String,
+    #[command(flatten)]
+    pub write: WriteOneArgs,
+}
 
 pub async fn get(session: &mut Session, args: GetArgs) -> Result<(), CliError> {
     let request = GetNodeRequest {

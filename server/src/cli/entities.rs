@@ -1,21 +1,93 @@
 //! Entities of any kind: list, get, put, rm.
 
+use std::path::PathBuf;
+
 use amadeus_proto::v1::{
-    DeleteEntityRequest, Entity, GetEntityRequest, ListEntitiesRequest, PutEntityRequest,
-    entity::Body,
+    DeleteEntityRequest, Entity, EntityRef, GetEntityRequest, ListEntitiesRequest,
+    PutEntityRequest, entity::Body,
 };
 
+use clap::{Args, Subcommand};
+
 use super::{
-    args::WriteOneArgs,
-    command::{EntityCommand, EntityGetArgs, EntityListArgs, EntityPutArgs, EntityRmArgs},
-    entity_ref::{written, written_or_none},
+    args::{ListArgs, ReadArgs, WriteOneArgs},
+    entity_ref::{parse_ref, written, written_or_none},
     failure::CliError,
-    literal,
+    literal::{self, parse_property},
     overview::{outcome, tell_count},
     render, services,
     session::Session,
     table,
 };
+
+#[derive(Debug, Subcommand)]
+pub enum EntityCommand {
+    /// List entities
+    List(EntityListArgs),
+    /// Show one entity
+    Get(EntityGetArgs),
+    /// Create an entity, or replace it whole
+    #[command(after_help = "\
+Examples:
+  amadeus entity put team/payments --property lead=ana --property size=6
+  amadeus entity put --file team.yaml")]
+    Put(EntityPutArgs),
+    /// Remove an entity
+    Rm(EntityRmArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct EntityListArgs {
+    /// Only this kind
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub kind: String,
+    /// Only names that begin like this
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub prefix: String,
+    /// Also services that are only named by a dependency
+    #[arg(long)]
+    pub placeholders: bool,
+    #[command(flatten)]
+    pub list: ListArgs,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct EntityGetArgs {
+    /// Which
+    #[arg(value_name = "ENTITY", value_parser = parse_ref)]
+    pub entity: EntityRef,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct EntityPutArgs {
+    /// Which
+    #[arg(value_name = "ENTITY", value_parser = parse_ref, required_unless_present = "file")]
+    pub entity: Option<EntityRef>,
+    /// A property; the value is JSON if it reads as JSON; may be given again
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = parse_property)]
+    pub property: Vec<(String, serde_json::Value)>,
+    /// Read the entity from here, as JSON or YAML; - for standard input
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["entity", "property"])]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub write: WriteOneArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct EntityRmArgs {
+    /// Which
+    #[arg(value_name = "ENTITY", value_parser = parse_ref)]
+    pub entity: EntityRef,
+    /// Even though relations point to it
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub write: WriteOneArgs,
+}
 
 pub async fn run(session: &mut Session, command: EntityCommand) -> Result<(), CliError> {
     match command {

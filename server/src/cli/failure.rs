@@ -5,10 +5,17 @@ use std::{error::Error, fmt, io, path::PathBuf, process::ExitCode};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::table;
+
 /// For the end of `--help`.
 pub const EXIT_CODES: &str = "\
-Exit codes: 0 done · 1 failed · 2 the command line is wrong · 3 not found · 4 refused: it exists already, somebody else
-changed it, or something stands in the way · 5 the server cannot be reached, is closing, or took too long";
+Exit codes:
+  0  done
+  1  failed
+  2  the command line is wrong
+  3  not found
+  4  refused: it exists already, somebody else changed it, or something stands in the way
+  5  the server cannot be reached, is closing, or took too long";
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -165,7 +172,7 @@ fn write_status(f: &mut fmt::Formatter<'_>, status: &Status) -> fmt::Result {
     let message = if was_lost(status) {
         "the connection broke"
     } else {
-        status.message()
+        &table::visible(status.message())
     };
     match (in_words(status.code()), message) {
         (words, "") => write!(f, "{words}")?,

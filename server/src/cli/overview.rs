@@ -7,14 +7,42 @@ use amadeus_proto::v1::{
     ValidateRequest, finding::Severity,
 };
 
+use clap::Args;
+
 use super::{
-    command::{DescribeArgs, PruneArgs, ValidateArgs},
+    args::{ListArgs, ReadArgs, WriteArgs},
     entity_ref::{written, written_or_none},
     failure::CliError,
     out,
     session::Session,
     table,
 };
+
+#[derive(Debug, Args)]
+pub struct DescribeArgs {
+    /// Count also services that are only named by a dependency
+    #[arg(long)]
+    pub placeholders: bool,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    #[command(flatten)]
+    pub list: ListArgs,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Say only what would go
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub write: WriteArgs,
+}
 
 /// `checkout registered at revision 17`, or that it was like that already.
 pub fn outcome(what: &str, done: &str, changed: bool, header: Option<&ResponseHeader>) -> String {

@@ -1,17 +1,74 @@
 //! Pages and pictures of the graph: viz, docs.
 
-use std::{fs, path::Path};
-
-use amadeus_proto::v1::{
-    Direction, GenerateDocsRequest, VisualizeRequest, visualize_request::Format,
+use std::{
+    fs,
+    path::{Path, PathBuf},
 };
 
+use amadeus_proto::v1::{
+    Direction, EntityRef, GenerateDocsRequest, VisualizeRequest, visualize_request::Format,
+};
+
+use clap::{Args, ValueEnum};
+
 use super::{
-    command::{DocsArgs, VizArgs, VizFormat},
+    args::{self, ReadArgs},
+    entity_ref::parse_ref,
     failure::CliError,
     out,
     session::Session,
 };
+
+#[derive(Debug, Args)]
+pub struct VizArgs {
+    /// Around which; without it the whole graph
+    #[arg(value_name = "ENTITY", value_parser = parse_ref)]
+    pub root: Option<EntityRef>,
+    /// The form of the picture
+    #[arg(long, value_enum, default_value_t = VizFormat::Mermaid)]
+    pub format: VizFormat,
+    /// How far from the entity; 0: as far as relations lead
+    #[arg(long, default_value_t = 0)]
+    pub depth: u32,
+    /// Draw only this label; may be given again
+    #[arg(long = "relation", value_name = "LABEL")]
+    pub relations: Vec<String>,
+    /// Which way from the entity
+    #[arg(long, value_enum, default_value_t)]
+    pub direction: args::Direction,
+    /// Draw only this section, such as services
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub section: String,
+    /// Write here instead of to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum VizFormat {
+    /// A Mermaid flowchart
+    Mermaid,
+    /// Graphviz
+    Dot,
+    /// Nodes and edges
+    Json,
+    /// A picture
+    Svg,
+}
+
+#[derive(Debug, Args)]
+pub struct DocsArgs {
+    /// About which; without it an index of all services
+    #[arg(value_name = "ENTITY", value_parser = parse_ref)]
+    pub entity: Option<EntityRef>,
+    /// Write here instead of to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
 
 pub async fn viz(session: &mut Session, args: VizArgs) -> Result<(), CliError> {
     let format = match args.format {

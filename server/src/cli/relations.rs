@@ -4,16 +4,74 @@ use amadeus_proto::v1::{
     DeleteRelationRequest, Direction, EntityRef, ListRelationsRequest, PutRelationRequest, Relation,
 };
 
+use clap::{Args, Subcommand};
+
 use super::{
-    args::WriteOneArgs,
-    command::{RelationCommand, RelationListArgs, RelationPutArgs, RelationRmArgs},
-    entity_ref::{written, written_or_none},
+    args::{self, ListArgs, ReadArgs, WriteOneArgs},
+    entity_ref::{parse_ref, written, written_or_none},
     failure::CliError,
-    literal,
+    literal::{self, parse_property},
     overview::{outcome, tell_count},
     session::Session,
     table,
 };
+
+#[derive(Debug, Subcommand)]
+pub enum RelationCommand {
+    /// List the relations of an entity
+    List(RelationListArgs),
+    /// Create a relation, or replace its properties
+    #[command(after_help = "\
+Example:
+  amadeus relation put checkout owned_by team/payments --property since=2024")]
+    Put(RelationPutArgs),
+    /// Remove a relation
+    Rm(RelationRmArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RelationListArgs {
+    /// Whose
+    #[arg(value_name = "ENTITY", value_parser = parse_ref)]
+    pub entity: EntityRef,
+    /// Which way
+    #[arg(long, value_enum, default_value_t)]
+    pub direction: args::Direction,
+    /// Only this label
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub relation: String,
+    #[command(flatten)]
+    pub list: ListArgs,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RelationPutArgs {
+    #[arg(value_parser = parse_ref)]
+    pub from: EntityRef,
+    /// Its label, such as depends_on
+    pub relation: String,
+    #[arg(value_parser = parse_ref)]
+    pub to: EntityRef,
+    /// A property; the value is JSON if it reads as JSON; may be given again
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = parse_property)]
+    pub property: Vec<(String, serde_json::Value)>,
+    #[command(flatten)]
+    pub write: WriteOneArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RelationRmArgs {
+    #[arg(value_parser = parse_ref)]
+    pub from: EntityRef,
+    /// Its label
+    pub relation: String,
+    #[arg(value_parser = parse_ref)]
+    pub to: EntityRef,
+    #[command(flatten)]
+    pub write: WriteOneArgs,
+}
 
 pub async fn run(session: &mut Session, command: RelationCommand) -> Result<(), CliError> {
     match command {

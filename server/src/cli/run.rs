@@ -7,12 +7,13 @@ use super::{
     args::ClientArgs,
     bench,
     command::ClientCommand,
-    documents, entities,
+    documents, entities, export,
     failure::CliError,
+    import,
     out::{self, Out},
     overview, pictures, queries, relations, services,
     session::Session,
-    transfer, watch,
+    watch,
 };
 
 /// Carries out one command. `whole` is the command line of the entire binary, which completions are made from.
@@ -47,8 +48,8 @@ async fn dispatch(
     command: ClientCommand,
 ) -> Result<(), CliError> {
     match command {
-        ClientCommand::Import(import) => transfer::import(session, import).await,
-        ClientCommand::Export(export) => transfer::export(session, export).await,
+        ClientCommand::Import(import) => import::import(session, import).await,
+        ClientCommand::Export(export) => export::export(session, export).await,
         ClientCommand::Get(get) => documents::get(session, get).await,
         ClientCommand::Set(set) => documents::set(session, set).await,
         ClientCommand::Rm(rm) => documents::rm(session, rm).await,

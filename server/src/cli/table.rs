@@ -55,7 +55,9 @@ pub fn visible(text: &str) -> String {
 fn plain() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    if out::is_terminal() {
+    // A terminal that does not know its width says 0, and every cell would be one letter wide.
+    let narrowest = 40;
+    if out::is_terminal() && table.width().is_some_and(|width| width >= narrowest) {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     } else {
         table

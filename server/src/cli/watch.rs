@@ -4,12 +4,35 @@ use amadeus_proto::v1::{
     Change, Entity, Node, Relation, WatchRequest, WatchResponse,
     change::{Kind, Subject, previous::State},
 };
+use clap::Args;
 use serde_yaml_ng::Value as Tree;
 
 use super::{
-    args::Output, command::WatchArgs, entity_ref::written_or_none, failure::CliError, literal, out,
-    render, session::Session, table,
+    args::Output, entity_ref::written_or_none, failure::CliError, literal, out, render,
+    session::Session, table,
 };
+
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Begin with this revision; to resume, the one after the last bookmark
+    #[arg(long, value_name = "REVISION", conflicts_with = "snapshot")]
+    pub from: Option<u64>,
+    /// Begin with everything there is
+    #[arg(long)]
+    pub snapshot: bool,
+    /// Only this kind; may be given again
+    #[arg(long = "kind", value_name = "KIND")]
+    pub kinds: Vec<String>,
+    /// Only names that begin like this
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub prefix: String,
+    /// Only relations with this label; may be given again
+    #[arg(long = "relation", value_name = "LABEL")]
+    pub relations: Vec<String>,
+    /// Say also what stood there before
+    #[arg(long)]
+    pub previous: bool,
+}
 
 pub async fn run(session: &mut Session, args: WatchArgs) -> Result<(), CliError> {
     let request = WatchRequest {

@@ -1,18 +1,17 @@
-//! Files into the graph and out of it: import, export.
+//! A file into the graph. It is sent in pieces; what is durable comes back as it happens, and is shown on a terminal.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use amadeus_proto::v1::{
-    ExportRequest, ImportOptions, ImportRequest, ImportResponse, export_request, import_options,
-    import_request::Part,
+    ImportOptions, ImportRequest, ImportResponse, import_options, import_request::Part,
 };
 use bytes::Bytes;
-use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use clap::{Args, ValueEnum};
+use indicatif::{HumanCount, ProgressBar};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     sync::mpsc,
@@ -20,9 +19,9 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
-    command::{ExportArgs, ExportFormat, ImportArgs, ImportFormat},
+    args::WriteArgs,
     failure::CliError,
-    out,
+    out, progress,
     session::{Session, may_pass},
     table,
 };
@@ -32,6 +31,30 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// How often an import that was cut off is sent again; what is durable is passed over, so this costs reading only.
 const RETRY_PAUSES_MS: [u64; 3] = [250, 1_000, 3_000];
 
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The file, or - for standard input
+    pub file: PathBuf,
+    /// The form of the file; without it the server looks, after the extension .csv or .json
+    #[arg(long, value_enum)]
+    pub format: Option<ImportFormat>,
+    /// Check everything and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub write: WriteArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImportFormat {
+    /// By its first bytes
+    Auto,
+    /// Our own form, or one of the original's
+    Json,
+    /// Relations: from,relation,to
+    Csv,
+}
+
 pub async fn import(session: &mut Session, args: ImportArgs) -> Result<(), CliError> {
     let options = ImportOptions {
         format: format_of(&args.file, args.format).into(),
@@ -40,7 +63,7 @@ pub async fn import(session: &mut Session, args: ImportArgs) -> Result<(), CliEr
         reason: args.write.reason.clone(),
     };
     let begun = Instant::now();
-    let bar = bar(size_of(&args.file)?);
+    let bar = progress::bytes_bar(size_of(&args.file)?);
     let result = import_until_durable(session, &args.file, &options, &bar).await;
     bar.finish_and_clear();
     let reply = result?;
@@ -206,25 +229,6 @@ async fn fill(source: &mut (impl AsyncRead + Unpin), piece: &mut [u8]) -> io::Re
     Ok(len)
 }
 
-/// Progress by bytes, with what is durable beside it; indicatif shows it on a terminal only.
-fn bar(bytes: Option<u64>) -> ProgressBar {
-    let (bar, template) = match bytes {
-        Some(bytes) => (
-            ProgressBar::new(bytes),
-            "{bar:30} {bytes}/{total_bytes}  {msg}  {elapsed}",
-        ),
-        None => (
-            ProgressBar::new_spinner(),
-            "{spinner} {bytes}  {msg}  {elapsed}",
-        ),
-    };
-    bar.enable_steady_tick(Duration::from_millis(200));
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
 fn imported(reply: &ImportResponse, took: Duration, dry_run: bool) -> String {
     let per_second = f64::from(reply.rows) / took.as_secs_f64().max(0.001);
     let header = reply.header.clone().unwrap_or_default();
@@ -255,105 +259,6 @@ fn imported(reply: &ImportResponse, took: Duration, dry_run: bool) -> String {
         ),
     ]);
     format!("{heading}\n{what}")
-}
-
-pub async fn export(session: &mut Session, args: ExportArgs) -> Result<(), CliError> {
-    let format = match args.format {
-        ExportFormat::Json => export_request::Format::Json,
-        ExportFormat::Mermaid => export_request::Format::Mermaid,
-        ExportFormat::Dot => export_request::Format::Dot,
-        ExportFormat::Svg => export_request::Format::Svg,
-        ExportFormat::Csv => export_request::Format::Csv,
-    };
-    let request = ExportRequest {
-        format: format.into(),
-        consistency: args.read.consistency(),
-    };
-    let mut pieces = session
-        .graph()
-        .export(request)
-        .await
-        .map_err(CliError::call)?
-        .into_inner();
-    let Some(file) = args.file else {
-        while let Some(piece) = pieces.message().await.map_err(CliError::call)? {
-            session.out.bytes(&piece.chunk)?;
-        }
-        return Ok(());
-    };
-    let begun = Instant::now();
-    let bar = bar(None);
-    let mut draft = Draft::create(&file)?;
-    let mut revision = 0;
-    while let Some(piece) = pieces.message().await.map_err(CliError::call)? {
-        draft.write(&piece.chunk)?;
-        bar.inc(piece.chunk.len() as u64);
-        revision = piece.header.map_or(revision, |h| h.revision);
-    }
-    let bytes = bar.position();
-    draft.finish()?;
-    bar.finish_and_clear();
-    let took = HumanDuration(begun.elapsed());
-    out::note(&format!(
-        "revision {revision} exported to {}: {} in {took}",
-        file.display(),
-        HumanBytes(bytes)
-    ));
-    Ok(())
-}
-
-/// A file that appears under its name only when it is whole, so that half an export is never taken for one.
-struct Draft {
-    file: fs::File,
-    draft: PathBuf,
-    path: PathBuf,
-    finished: bool,
-}
-
-impl Draft {
-    fn create(path: &Path) -> Result<Self, CliError> {
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(".partial");
-        let draft = PathBuf::from(draft);
-        let file = fs::File::create(&draft).map_err(|cause| CliError::File {
-            path: draft.clone(),
-            cause,
-        })?;
-        Ok(Self {
-            file,
-            draft,
-            path: path.to_owned(),
-            finished: false,
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
-        self.file.write_all(bytes).map_err(|cause| CliError::File {
-            path: self.draft.clone(),
-            cause,
-        })
-    }
-
-    fn finish(mut self) -> Result<(), CliError> {
-        let renamed = self
-            .file
-            .sync_all()
-            .and_then(|()| fs::rename(&self.draft, &self.path));
-        self.finished = renamed.is_ok();
-        renamed.map_err(|cause| CliError::File {
-            path: self.path.clone(),
-            cause,
-        })
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Nothing is lost if this fails: the name says that the file is partial.
-            let _ = fs::remove_file(&self.draft);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -427,22 +332,5 @@ mod tests {
                 "{file} {flag:?}"
             );
         }
-    }
-
-    #[test]
-    fn a_draft_that_is_not_finished_leaves_nothing() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("graph.json");
-        let mut draft = Draft::create(&path).expect("it is created");
-        draft.write(b"half").expect("it is written");
-        drop(draft);
-        assert_eq!(
-            fs::read_dir(folder.path()).expect("it is listed").count(),
-            0
-        );
-        let mut draft = Draft::create(&path).expect("it is created");
-        draft.write(b"whole").expect("it is written");
-        draft.finish().expect("it is finished");
-        assert_eq!(fs::read(&path).expect("it is there"), b"whole");
     }
 }

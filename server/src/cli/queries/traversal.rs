@@ -1,25 +1,97 @@
-//! Questions about the whole graph: deps, impact, path, find, neighbors, subgraph, cycles, order, search.
+//! Questions that start at an entity and follow relations: deps, impact, path, neighbors, subgraph.
 
 use amadeus_proto::v1::{
-    Cycle, CyclesRequest, DependenciesRequest, Direction, FindByCapabilityRequest, FindPathRequest,
-    FindPathResponse, Hit, ImpactRequest, ImpactResponse, NeighborsRequest, SearchRequest,
-    StartOrderRequest, StartOrderResponse, SubgraphRequest,
+    self, DependenciesRequest, EntityRef, FindPathRequest, FindPathResponse, Hit, ImpactRequest,
+    ImpactResponse, NeighborsRequest, SubgraphRequest,
 };
+use clap::Args;
 
-use super::{
-    command::{
-        CyclesArgs, FindArgs, NeighborsArgs, OrderArgs, PathArgs, SearchArgs, SubgraphArgs,
-        TraversalArgs,
-    },
+use crate::cli::{
+    args::{BudgetArgs, Direction, ListArgs, ReadArgs},
     entities::entities,
-    entity_ref::{written, written_all, written_or_none},
+    entity_ref::{parse_ref, written, written_all, written_or_none},
     failure::CliError,
     overview::{tell_count, tell_truncated},
     relations::relations,
-    services::services,
     session::Session,
     table,
 };
+
+#[derive(Debug, Args)]
+pub struct TraversalArgs {
+    /// Which
+    #[arg(value_name = "ENTITY", required = true, value_parser = parse_ref)]
+    pub entities: Vec<EntityRef>,
+    /// Follow this label instead of depends_on; may be given again
+    #[arg(long = "relation", value_name = "LABEL")]
+    pub relations: Vec<String>,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+    #[command(flatten)]
+    pub list: ListArgs,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct PathArgs {
+    #[arg(value_parser = parse_ref)]
+    pub from: EntityRef,
+    #[arg(value_parser = parse_ref)]
+    pub to: EntityRef,
+    /// Follow only this label; may be given again
+    #[arg(long = "relation", value_name = "LABEL")]
+    pub relations: Vec<String>,
+    /// Which way
+    #[arg(long, value_enum, default_value_t)]
+    pub direction: Direction,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct NeighborsArgs {
+    /// Around which
+    #[arg(value_name = "ENTITY", value_parser = parse_ref)]
+    pub entity: EntityRef,
+    /// Which way
+    #[arg(long, value_enum, default_value_t = Direction::Both)]
+    pub direction: Direction,
+    /// Follow only this label; may be given again
+    #[arg(long = "relation", value_name = "LABEL")]
+    pub relations: Vec<String>,
+    /// How far
+    #[arg(long, default_value_t = 1)]
+    pub depth: u32,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+    #[command(flatten)]
+    pub list: ListArgs,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SubgraphArgs {
+    /// Around which
+    #[arg(value_name = "ENTITY", required = true, value_parser = parse_ref)]
+    pub entities: Vec<EntityRef>,
+    /// Which way
+    #[arg(long, value_enum, default_value_t = Direction::Both)]
+    pub direction: Direction,
+    /// Follow only this label; may be given again
+    #[arg(long = "relation", value_name = "LABEL")]
+    pub relations: Vec<String>,
+    /// How far
+    #[arg(long, default_value_t = 1)]
+    pub depth: u32,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
 
 pub async fn deps(session: &mut Session, args: TraversalArgs) -> Result<(), CliError> {
     let request = DependenciesRequest {
@@ -86,7 +158,7 @@ pub async fn path(session: &mut Session, args: PathArgs) -> Result<(), CliError>
         from: Some(args.from),
         to: Some(args.to),
         relations: args.relations,
-        direction: Direction::from(args.direction).into(),
+        direction: v1::Direction::from(args.direction).into(),
         budget: args.budget.budget(),
         consistency: args.read.consistency(),
     };
@@ -108,27 +180,10 @@ fn steps(reply: &FindPathResponse) -> String {
     )
 }
 
-pub async fn find(session: &mut Session, args: FindArgs) -> Result<(), CliError> {
-    let request = FindByCapabilityRequest {
-        all_of: args.all_of,
-        any_of: args.any_of,
-        consistency: args.read.consistency(),
-        ..FindByCapabilityRequest::default()
-    };
-    let send = async |r| session.query().find_by_capability(r).await;
-    let reply = session.list(request, &args.list, send).await?;
-    session.show(&reply, |reply| services(&reply.services))?;
-    tell_count(
-        &table::count(reply.services.len(), "service", "services"),
-        reply.header.as_ref(),
-    );
-    Ok(())
-}
-
 pub async fn neighbors(session: &mut Session, args: NeighborsArgs) -> Result<(), CliError> {
     let request = NeighborsRequest {
         r#ref: Some(args.entity),
-        direction: Direction::from(args.direction).into(),
+        direction: v1::Direction::from(args.direction).into(),
         relations: args.relations,
         depth: args.depth,
         budget: args.budget.budget(),
@@ -152,7 +207,7 @@ pub async fn neighbors(session: &mut Session, args: NeighborsArgs) -> Result<(),
 pub async fn subgraph(session: &mut Session, args: SubgraphArgs) -> Result<(), CliError> {
     let request = SubgraphRequest {
         refs: args.entities,
-        direction: Direction::from(args.direction).into(),
+        direction: v1::Direction::from(args.direction).into(),
         relations: args.relations,
         depth: args.depth,
         budget: args.budget.budget(),
@@ -164,79 +219,6 @@ pub async fn subgraph(session: &mut Session, args: SubgraphArgs) -> Result<(), C
     session.show(&reply, |reply| {
         entities(&reply.entities) + "\n" + &relations(&reply.relations)
     })?;
-    tell_truncated(reply.truncated);
-    Ok(())
-}
-
-pub async fn cycles(session: &mut Session, args: CyclesArgs) -> Result<(), CliError> {
-    let request = CyclesRequest {
-        relation: args.relation,
-        budget: args.budget.budget(),
-        consistency: args.read.consistency(),
-    };
-    let reply = session
-        .call(request, async |r| session.query().cycles(r).await)
-        .await?;
-    session.show(&reply, |reply| match reply.cycles.is_empty() {
-        true => "no cycles\n".to_owned(),
-        false => circles(&reply.cycles),
-    })?;
-    tell_truncated(reply.truncated);
-    Ok(())
-}
-
-fn circles(cycles: &[Cycle]) -> String {
-    let row =
-        |(i, cycle): (usize, &Cycle)| vec![(i + 1).to_string(), written_all(&cycle.entities, ", ")];
-    table::columns(&["CYCLE", "ENTITIES"], cycles.iter().enumerate().map(row))
-}
-
-pub async fn order(session: &mut Session, args: OrderArgs) -> Result<(), CliError> {
-    let request = StartOrderRequest {
-        relation: args.relation,
-        refs: args.entities,
-        budget: args.budget.budget(),
-        consistency: args.read.consistency(),
-    };
-    let reply = session
-        .call(request, async |r| session.query().start_order(r).await)
-        .await?;
-    session.show(&reply, levels)?;
-    tell_truncated(reply.truncated);
-    Ok(())
-}
-
-fn levels(reply: &StartOrderResponse) -> String {
-    let rows = reply.levels.iter().enumerate();
-    let row = |(i, level): (usize, &amadeus_proto::v1::Level)| {
-        vec![(i + 1).to_string(), written_all(&level.entities, ", ")]
-    };
-    let mut text = table::columns(&["LEVEL", "ENTITIES"], rows.map(row));
-    if !reply.cycles.is_empty() {
-        text += "\nThese need each other, so each group starts together\n";
-        text += &circles(&reply.cycles);
-    }
-    text
-}
-
-pub async fn search(session: &mut Session, args: SearchArgs) -> Result<(), CliError> {
-    let request = SearchRequest {
-        text: args.text.join(" "),
-        kinds: args.kinds,
-        budget: args.budget.budget(),
-        consistency: args.read.consistency(),
-        ..SearchRequest::default()
-    };
-    let reply = session
-        .list(request, &args.list, async |r| {
-            session.query().search(r).await
-        })
-        .await?;
-    session.show(&reply, |reply| entities(&reply.entities))?;
-    tell_count(
-        &table::count(reply.total as usize, "match", "matches"),
-        reply.header.as_ref(),
-    );
     tell_truncated(reply.truncated);
     Ok(())
 }
@@ -256,23 +238,6 @@ mod tests {
         assert_eq!(
             steps(&reply),
             "BY          ENTITY\n            service/a\ndepends_on  service/b\n"
-        );
-    }
-
-    #[test]
-    fn a_start_order_names_the_cycles_that_it_collapsed() {
-        let both = vec![service("a"), service("b")];
-        let reply = StartOrderResponse {
-            levels: vec![amadeus_proto::v1::Level {
-                entities: both.clone(),
-            }],
-            cycles: vec![Cycle { entities: both }],
-            ..StartOrderResponse::default()
-        };
-        let text = levels(&reply);
-        assert!(
-            text.contains("1      service/a, service/b\n\nThese need each other"),
-            "{text}"
         );
     }
 
