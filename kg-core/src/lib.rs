@@ -24,6 +24,7 @@ pub mod limits;
 pub mod log;
 pub mod model;
 pub mod mutation;
+pub mod query;
 pub mod registry;
 pub mod snapshot;
 pub mod sync;

@@ -1,0 +1,156 @@
+//! Which relations a question follows, and which way.
+
+use super::error::QueryError;
+use crate::model::{EntityId, EntityRef, Label};
+use crate::snapshot::{Adjacency, Snapshot};
+
+/// Which way relations are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// From an entity to what it points at: what it needs.
+    #[default]
+    Out,
+    /// From an entity to what points at it: who needs it.
+    In,
+    /// Both.
+    Both,
+}
+
+impl Direction {
+    /// The way back.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::Out => Self::In,
+            Self::In => Self::Out,
+            Self::Both => Self::Both,
+        }
+    }
+}
+
+/// The labels that a question follows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Along {
+    /// Every label.
+    #[default]
+    All,
+    /// Only these; a label without relations leads nowhere.
+    These(Vec<Label>),
+}
+
+impl Along {
+    /// These labels, or every label if there are none: for paths, neighbours, subgraphs and pictures.
+    #[must_use]
+    pub fn or_all(labels: Vec<Label>) -> Self {
+        if labels.is_empty() {
+            Self::All
+        } else {
+            Self::These(labels)
+        }
+    }
+
+    /// These labels, or `depends_on` if there are none: for impact and dependencies.
+    #[must_use]
+    pub fn or_dependencies(labels: Vec<Label>) -> Self {
+        if labels.is_empty() {
+            Self::These(vec![Label::depends_on()])
+        } else {
+            Self::These(labels)
+        }
+    }
+}
+
+/// The adjacencies behind some labels, sorted by label, with a direction.
+pub(super) struct Ways<'a> {
+    by_label: Vec<(&'a Label, &'a Adjacency)>,
+    direction: Direction,
+}
+
+impl<'a> Ways<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, along: &Along, direction: Direction) -> Self {
+        let wanted = |label: &Label| match along {
+            Along::All => true,
+            Along::These(labels) => labels.contains(label),
+        };
+        let by_label = snapshot
+            .relations_by_label()
+            .filter(|(label, _)| wanted(label))
+            .map(|(label, relations)| (label, relations.adjacency()))
+            .collect();
+        Self {
+            by_label,
+            direction,
+        }
+    }
+
+    /// Calls `visit` with everything one step ahead of `id`; twice if two labels lead there.
+    #[inline]
+    pub(super) fn ahead(&self, id: u32, visit: impl FnMut(u32)) {
+        self.step(id, self.direction, visit);
+    }
+
+    /// Calls `visit` with everything from which one step leads to `id`.
+    #[inline]
+    pub(super) fn behind(&self, id: u32, visit: impl FnMut(u32)) {
+        self.step(id, self.direction.reversed(), visit);
+    }
+
+    #[inline]
+    fn step(&self, id: u32, direction: Direction, mut visit: impl FnMut(u32)) {
+        let id = EntityId::new(id);
+        for (_, adjacency) in &self.by_label {
+            if direction != Direction::In {
+                adjacency.outgoing(id).for_each(&mut visit);
+            }
+            if direction != Direction::Out {
+                adjacency.incoming(id).for_each(&mut visit);
+            }
+        }
+    }
+
+    /// Calls `visit` with the place of a label and everything that it leads to from `id`, outwards.
+    pub(super) fn ahead_by_label(&self, id: u32, mut visit: impl FnMut(usize, u32)) {
+        for (place, (_, adjacency)) in self.by_label.iter().enumerate() {
+            adjacency
+                .outgoing(EntityId::new(id))
+                .for_each(|to| visit(place, to));
+        }
+    }
+
+    /// The label at a place.
+    pub(super) fn label(&self, place: usize) -> Option<&'a Label> {
+        self.by_label.get(place).map(|(label, _)| *label)
+    }
+
+    /// The first label by which one step leads from `before` to `after`.
+    pub(super) fn label_between(&self, before: u32, after: u32) -> Option<&'a Label> {
+        let leads = |adjacency: &Adjacency| {
+            let out = || adjacency.outgoing(EntityId::new(before)).contains(after);
+            let into = || adjacency.incoming(EntityId::new(before)).contains(after);
+            match self.direction {
+                Direction::Out => out(),
+                Direction::In => into(),
+                Direction::Both => out() || into(),
+            }
+        };
+        self.by_label
+            .iter()
+            .find(|(_, adjacency)| leads(adjacency))
+            .map(|(label, _)| *label)
+    }
+}
+
+/// The numbers of the entities that a question begins at, each once, in the order given.
+pub(super) fn roots(snapshot: &Snapshot, refs: &[EntityRef]) -> Result<Vec<u32>, QueryError> {
+    let mut found = Vec::with_capacity(refs.len());
+    let mut seen = std::collections::HashSet::new();
+    for key in refs {
+        let entity = snapshot
+            .entity(key)
+            .ok_or_else(|| QueryError::NotFound(key.clone()))?;
+        if seen.insert(entity.id) {
+            found.push(entity.id.get());
+        }
+    }
+    Ok(found)
+}
