@@ -18,8 +18,11 @@ pub const KINDS: usize = 1_024;
 /// Bytes of an entity's or a relation's properties in canonical JSON.
 pub const PROPERTIES_BYTES: usize = 64 * 1024;
 
-/// Bytes of one free-text field (description, owner, category, version, reason).
+/// Bytes of one free-text field (description, owner, category, version).
 pub const TEXT_BYTES: usize = 4 * 1024;
+
+/// Bytes of the reason that a write gives. Every record carries one.
+pub const REASON_BYTES: usize = 1_024;
 
 /// Entries in one list of a typed body (capabilities, endpoints, models, methods, tags, steps).
 pub const LIST_ENTRIES: usize = 10_000;
@@ -84,6 +87,27 @@ pub const HISTORY_DENSE: usize = 256;
 
 /// Watchers at once.
 pub const WATCHERS: usize = 20_000;
+
+/// Entries in a page when the caller asks for no size.
+pub const PAGE_DEFAULT: usize = 1_000;
+
+/// Entries in one page; larger pages are cut to it, and a page ends earlier where its reply would grow too large.
+pub const PAGE: usize = 10_000;
+
+/// Old snapshots that page tokens keep at once. One more lets go of the one that would expire first.
+pub const PAGE_PINS: usize = 64;
+
+/// Seconds for which a page token keeps its snapshot after the last page.
+pub const PAGE_PIN_SECONDS: u64 = 60;
+
+/// Bytes of one message, either way.
+pub const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of an imported file that must be parsed as a whole (JSON). CSV is read in chunks and has no such bound.
+pub const IMPORT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Seconds for which a read waits for a revision when its call has no deadline.
+pub const WAIT_SECONDS: u64 = 30;
 
 /// Entities in one picture.
 pub const PICTURE_ENTITIES: usize = 2_000;

@@ -9,7 +9,7 @@ use super::guard;
 use super::transaction::{Mutation, Transaction};
 use crate::error::{Fault, Refusal};
 use crate::limits::{
-    DOCUMENT_BYTES, JSON_DEPTH, KINDS, LABELS, MUTATIONS, PRECONDITIONS, TEXT_BYTES,
+    DOCUMENT_BYTES, JSON_DEPTH, KINDS, LABELS, MUTATIONS, PRECONDITIONS, REASON_BYTES,
 };
 use crate::model::path::{self, Lost, Part, Path, part};
 use crate::model::relation::check_properties;
@@ -82,11 +82,11 @@ fn check_shape(transaction: &Transaction) -> Result<(), Refusal> {
             format!("has {count} entries, at most {PRECONDITIONS} are allowed"),
         ));
     }
-    if transaction.reason.len() > TEXT_BYTES {
+    if transaction.reason.len() > REASON_BYTES {
         return Err(Refusal::invalid(
             "reason",
             format!(
-                "has {} bytes, at most {TEXT_BYTES} are allowed",
+                "has {} bytes, at most {REASON_BYTES} are allowed",
                 transaction.reason.len()
             ),
         ));

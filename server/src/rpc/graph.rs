@@ -1,0 +1,247 @@
+//! `GraphService`: each RPC is answered in the file of what it is about.
+
+mod commit;
+mod describe;
+mod entities;
+mod nodes;
+mod relations;
+mod services;
+
+use std::sync::Arc;
+
+use amadeus_proto::v1;
+use futures::stream::BoxStream;
+use kg_core::limits::MESSAGE_BYTES;
+use prost::Message;
+use tonic::{Request, Response, Status, Streaming};
+use v1::graph_service_server::GraphService;
+
+use super::context::Context;
+use super::status;
+
+/// The service, over what all services share.
+#[derive(Clone)]
+pub struct Service(Arc<Context>);
+
+impl Service {
+    /// The service.
+    #[must_use]
+    pub fn new(context: Arc<Context>) -> Self {
+        Self(context)
+    }
+}
+
+/// A reply, if it fits into one message.
+pub fn fitting<M: Message>(reply: M) -> Result<Response<M>, Status> {
+    let bytes = reply.encoded_len();
+    if bytes > MESSAGE_BYTES {
+        return Err(status::too_large(bytes));
+    }
+    Ok(Response::new(reply))
+}
+
+/// Runs long work on a thread for that, and short work here.
+///
+/// # Errors
+/// INTERNAL when the work panicked.
+pub async fn blocking_if<T: Send + 'static>(
+    long: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Status> {
+    if !long {
+        return Ok(work());
+    }
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| status::internal("long work", &error))
+}
+
+#[tonic::async_trait]
+impl GraphService for Service {
+    async fn register_service(
+        &self,
+        request: Request<v1::RegisterServiceRequest>,
+    ) -> Result<Response<v1::RegisterServiceResponse>, Status> {
+        self.0.register_service(request.into_inner()).await
+    }
+
+    async fn get_service(
+        &self,
+        request: Request<v1::GetServiceRequest>,
+    ) -> Result<Response<v1::GetServiceResponse>, Status> {
+        self.0.get_service(request).await
+    }
+
+    async fn list_services(
+        &self,
+        request: Request<v1::ListServicesRequest>,
+    ) -> Result<Response<v1::ListServicesResponse>, Status> {
+        self.0.list_services(request).await
+    }
+
+    async fn deregister_service(
+        &self,
+        request: Request<v1::DeregisterServiceRequest>,
+    ) -> Result<Response<v1::DeregisterServiceResponse>, Status> {
+        self.0.deregister_service(request.into_inner()).await
+    }
+
+    async fn update_schema(
+        &self,
+        request: Request<v1::UpdateSchemaRequest>,
+    ) -> Result<Response<v1::UpdateSchemaResponse>, Status> {
+        self.0.update_schema(request.into_inner()).await
+    }
+
+    async fn set_capability(
+        &self,
+        request: Request<v1::SetCapabilityRequest>,
+    ) -> Result<Response<v1::SetCapabilityResponse>, Status> {
+        self.0.set_capability(request.into_inner()).await
+    }
+
+    async fn add_dependency(
+        &self,
+        request: Request<v1::AddDependencyRequest>,
+    ) -> Result<Response<v1::AddDependencyResponse>, Status> {
+        self.0.add_dependency(request.into_inner()).await
+    }
+
+    async fn remove_dependency(
+        &self,
+        request: Request<v1::RemoveDependencyRequest>,
+    ) -> Result<Response<v1::RemoveDependencyResponse>, Status> {
+        self.0.remove_dependency(request.into_inner()).await
+    }
+
+    async fn put_entity(
+        &self,
+        request: Request<v1::PutEntityRequest>,
+    ) -> Result<Response<v1::PutEntityResponse>, Status> {
+        self.0.put_entity(request.into_inner()).await
+    }
+
+    async fn get_entity(
+        &self,
+        request: Request<v1::GetEntityRequest>,
+    ) -> Result<Response<v1::GetEntityResponse>, Status> {
+        self.0.get_entity(request).await
+    }
+
+    async fn list_entities(
+        &self,
+        request: Request<v1::ListEntitiesRequest>,
+    ) -> Result<Response<v1::ListEntitiesResponse>, Status> {
+        self.0.list_entities(request).await
+    }
+
+    async fn delete_entity(
+        &self,
+        request: Request<v1::DeleteEntityRequest>,
+    ) -> Result<Response<v1::DeleteEntityResponse>, Status> {
+        self.0.delete_entity(request.into_inner()).await
+    }
+
+    async fn put_relation(
+        &self,
+        request: Request<v1::PutRelationRequest>,
+    ) -> Result<Response<v1::PutRelationResponse>, Status> {
+        self.0.put_relation(request.into_inner()).await
+    }
+
+    async fn delete_relation(
+        &self,
+        request: Request<v1::DeleteRelationRequest>,
+    ) -> Result<Response<v1::DeleteRelationResponse>, Status> {
+        self.0.delete_relation(request.into_inner()).await
+    }
+
+    async fn list_relations(
+        &self,
+        request: Request<v1::ListRelationsRequest>,
+    ) -> Result<Response<v1::ListRelationsResponse>, Status> {
+        self.0.list_relations(request).await
+    }
+
+    async fn get_node(
+        &self,
+        request: Request<v1::GetNodeRequest>,
+    ) -> Result<Response<v1::GetNodeResponse>, Status> {
+        self.0.get_node(request).await
+    }
+
+    async fn update_node(
+        &self,
+        request: Request<v1::UpdateNodeRequest>,
+    ) -> Result<Response<v1::UpdateNodeResponse>, Status> {
+        self.0.update_node(request.into_inner()).await
+    }
+
+    async fn delete_node(
+        &self,
+        request: Request<v1::DeleteNodeRequest>,
+    ) -> Result<Response<v1::DeleteNodeResponse>, Status> {
+        self.0.delete_node(request.into_inner()).await
+    }
+
+    async fn commit(
+        &self,
+        request: Request<v1::CommitRequest>,
+    ) -> Result<Response<v1::CommitResponse>, Status> {
+        self.0.commit_all(request.into_inner()).await
+    }
+
+    async fn import(
+        &self,
+        _request: Request<Streaming<v1::ImportRequest>>,
+    ) -> Result<Response<v1::ImportResponse>, Status> {
+        Err(status::not_built("Import"))
+    }
+
+    type ImportStreamStream = BoxStream<'static, Result<v1::ImportResponse, Status>>;
+
+    async fn import_stream(
+        &self,
+        _request: Request<Streaming<v1::ImportRequest>>,
+    ) -> Result<Response<Self::ImportStreamStream>, Status> {
+        Err(status::not_built("ImportStream"))
+    }
+
+    type ExportStream = BoxStream<'static, Result<v1::ExportResponse, Status>>;
+
+    async fn export(
+        &self,
+        _request: Request<v1::ExportRequest>,
+    ) -> Result<Response<Self::ExportStream>, Status> {
+        Err(status::not_built("Export"))
+    }
+
+    type WatchStream = BoxStream<'static, Result<v1::WatchResponse, Status>>;
+
+    async fn watch(
+        &self,
+        _request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Err(status::not_built("Watch"))
+    }
+
+    async fn describe(
+        &self,
+        request: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeResponse>, Status> {
+        self.0.describe(request).await
+    }
+
+    async fn validate(
+        &self,
+        request: Request<v1::ValidateRequest>,
+    ) -> Result<Response<v1::ValidateResponse>, Status> {
+        self.0.validate(request).await
+    }
+
+    async fn prune(
+        &self,
+        request: Request<v1::PruneRequest>,
+    ) -> Result<Response<v1::PruneResponse>, Status> {
+        self.0.prune(request.into_inner()).await
+    }
+}

@@ -1,0 +1,72 @@
+//! Commit: many mutations, one revision.
+
+use amadeus_proto::v1;
+use kg_core::error::Fault;
+use kg_core::limits::{MESSAGE_BYTES, MUTATIONS};
+use prost::Message;
+use tonic::{Response, Status};
+
+use crate::rpc::context::Context;
+use crate::rpc::to_proto::{self, Told};
+use crate::rpc::{from_proto, status};
+
+/// Bytes of changes in one reply; room for the header stays.
+const CHANGES_BYTES: usize = MESSAGE_BYTES - 64 * 1024;
+
+impl Context {
+    pub(super) async fn commit_all(
+        &self,
+        mut request: v1::CommitRequest,
+    ) -> Result<Response<v1::CommitResponse>, Status> {
+        let mut transaction = self.transaction("Commit", &mut request)?;
+        if request.mutations.is_empty() {
+            return Err(status::invalid(
+                "mutations",
+                "must hold at least one mutation",
+            ));
+        }
+        if request.mutations.len() > MUTATIONS {
+            let count = request.mutations.len();
+            let reason = format!("has {count} entries, at most {MUTATIONS} are allowed");
+            return Err(status::invalid("mutations", reason));
+        }
+        for (i, given) in request.preconditions.iter().enumerate() {
+            let parsed = from_proto::precondition(given)
+                .map_err(|fault: Fault| fault.under(&format!("preconditions[{i}]")));
+            transaction
+                .preconditions
+                .push(parsed.map_err(status::fault)?);
+        }
+        for (i, given) in request.mutations.iter().enumerate() {
+            let parsed = from_proto::mutation(given)
+                .map_err(|rejected| rejected.under(&format!("mutations[{i}]")));
+            let (mutation, expected) = parsed.map_err(status::rejected)?;
+            transaction.mutations.push(mutation);
+            transaction.preconditions.extend(expected);
+        }
+        let outcome = self.commit(transaction).await?;
+        let told = Told {
+            revision: outcome.revision,
+            previous: false,
+        };
+        let (mut changes, mut bytes, mut truncated) = (Vec::new(), 0, false);
+        for change in outcome
+            .changes
+            .iter()
+            .filter_map(|c| to_proto::change(told, c))
+        {
+            bytes += change.encoded_len() + 8;
+            truncated = bytes > CHANGES_BYTES;
+            if truncated {
+                break;
+            }
+            changes.push(change);
+        }
+        Ok(Response::new(v1::CommitResponse {
+            header: self.header(outcome.revision),
+            changed: outcome.changed && !outcome.repeated,
+            changes,
+            changes_truncated: truncated,
+        }))
+    }
+}

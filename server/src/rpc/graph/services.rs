@@ -1,0 +1,227 @@
+//! Services: registering, reading, changing and listing them.
+
+use std::sync::Arc;
+
+use amadeus_proto::v1;
+use kg_core::commit::Outcome;
+use kg_core::model::{Body, Entity, Health, Kind, Name};
+use kg_core::snapshot::{Names, Snapshot};
+use tonic::{Request, Response, Status};
+
+use super::fitting;
+use crate::rpc::context::Context;
+use crate::rpc::pages::{Page, Paging, Place};
+use crate::rpc::{from_proto, status, to_proto};
+
+impl Context {
+    /// A service as the outcome of a write shows it; none if it has gone since.
+    fn written_service(outcome: &Outcome, name: &str) -> Option<v1::Service> {
+        let entity = outcome.snapshot.service(name)?;
+        Some(to_proto::service(&outcome.snapshot, entity))
+    }
+
+    pub(super) async fn register_service(
+        &self,
+        request: v1::RegisterServiceRequest,
+    ) -> Result<Response<v1::RegisterServiceResponse>, Status> {
+        let name = request
+            .service
+            .as_ref()
+            .map_or_else(String::new, |service| service.name.clone());
+        let outcome = self.write("RegisterService", request).await?;
+        Ok(Response::new(v1::RegisterServiceResponse {
+            header: self.header(outcome.revision),
+            service: Self::written_service(&outcome, &name),
+            changed: outcome.changed,
+        }))
+    }
+
+    pub(super) async fn get_service(
+        &self,
+        request: Request<v1::GetServiceRequest>,
+    ) -> Result<Response<v1::GetServiceResponse>, Status> {
+        let asked = request.get_ref();
+        let name = from_proto::name("name", &asked.name).map_err(status::fault)?;
+        let held = self
+            .fresh(asked.consistency.as_ref(), request.metadata())
+            .await?;
+        let entity = held
+            .service(name.as_str())
+            .ok_or_else(|| status::not_found(format!("service/{name}")))?;
+        fitting(v1::GetServiceResponse {
+            header: self.header(held.revision()),
+            service: Some(to_proto::service(&held, entity)),
+        })
+    }
+
+    pub(super) async fn list_services(
+        &self,
+        request: Request<v1::ListServicesRequest>,
+    ) -> Result<Response<v1::ListServicesResponse>, Status> {
+        let (metadata, _, mut asked) = request.into_parts();
+        let health = asked
+            .health
+            .map(|number| from_proto::health("health", number));
+        let health = health.transpose().map_err(status::fault)?;
+        let consistency = asked.consistency.take();
+        let token = std::mem::take(&mut asked.page_token);
+        let paging = Paging {
+            rpc: "ListServices",
+            size: std::mem::take(&mut asked.page_size),
+            token: &token,
+        };
+        let page = self
+            .page(paging, &asked, consistency.as_ref(), &metadata)
+            .await?;
+        let wanted = Wanted {
+            category: &asked.category,
+            capability: &asked.capability,
+            owner: &asked.owner,
+            health,
+            placeholders: asked.include_placeholders,
+        };
+        let (services, next_page_token) = wanted.page(self, &page)?;
+        Ok(Response::new(v1::ListServicesResponse {
+            header: self.header(page.held.revision()),
+            services,
+            next_page_token,
+        }))
+    }
+
+    pub(super) async fn deregister_service(
+        &self,
+        request: v1::DeregisterServiceRequest,
+    ) -> Result<Response<v1::DeregisterServiceResponse>, Status> {
+        let name = request.name.clone();
+        let outcome = self.write("DeregisterService", request).await?;
+        Ok(Response::new(v1::DeregisterServiceResponse {
+            header: self.header(outcome.revision),
+            service: Self::written_service(&outcome, &name),
+            changed: outcome.changed,
+        }))
+    }
+
+    pub(super) async fn update_schema(
+        &self,
+        request: v1::UpdateSchemaRequest,
+    ) -> Result<Response<v1::UpdateSchemaResponse>, Status> {
+        let name = request.name.clone();
+        let outcome = self.write("UpdateSchema", request).await?;
+        Ok(Response::new(v1::UpdateSchemaResponse {
+            header: self.header(outcome.revision),
+            service: Self::written_service(&outcome, &name),
+            changed: outcome.changed,
+        }))
+    }
+
+    pub(super) async fn set_capability(
+        &self,
+        request: v1::SetCapabilityRequest,
+    ) -> Result<Response<v1::SetCapabilityResponse>, Status> {
+        let name = request.name.clone();
+        let outcome = self.write("SetCapability", request).await?;
+        Ok(Response::new(v1::SetCapabilityResponse {
+            header: self.header(outcome.revision),
+            service: Self::written_service(&outcome, &name),
+            changed: outcome.changed,
+        }))
+    }
+
+    pub(super) async fn add_dependency(
+        &self,
+        request: v1::AddDependencyRequest,
+    ) -> Result<Response<v1::AddDependencyResponse>, Status> {
+        let name = request.name.clone();
+        let outcome = self.write("AddDependency", request).await?;
+        Ok(Response::new(v1::AddDependencyResponse {
+            header: self.header(outcome.revision),
+            service: Self::written_service(&outcome, &name),
+            changed: outcome.changed,
+        }))
+    }
+
+    pub(super) async fn remove_dependency(
+        &self,
+        request: v1::RemoveDependencyRequest,
+    ) -> Result<Response<v1::RemoveDependencyResponse>, Status> {
+        let name = request.name.clone();
+        let outcome = self.write("RemoveDependency", request).await?;
+        Ok(Response::new(v1::RemoveDependencyResponse {
+            header: self.header(outcome.revision),
+            service: Self::written_service(&outcome, &name),
+            changed: outcome.changed,
+        }))
+    }
+}
+
+/// The filters of a list of services. What is empty matches all.
+struct Wanted<'a> {
+    category: &'a str,
+    capability: &'a str,
+    owner: &'a str,
+    health: Option<Health>,
+    placeholders: bool,
+}
+
+impl Wanted<'_> {
+    fn page(&self, context: &Context, page: &Page) -> Result<(Vec<v1::Service>, String), Status> {
+        let snapshot = &*page.held;
+        let after = page.place.after.first();
+        let after = after.map(|name| Name::parse("page_token", name));
+        let after = after.transpose().map_err(status::fault)?;
+        let services = self
+            .names(snapshot, after.as_ref())
+            .filter_map(|name| snapshot.service(name.as_str()))
+            .filter(|entity| self.matches(entity))
+            .map(|entity| to_proto::service(snapshot, entity));
+        let place = |last: &v1::Service, _| Place {
+            after: vec![last.name.clone()],
+            offset: 0,
+        };
+        Ok(page.fill(context, services, place))
+    }
+
+    /// Names that may match, sorted, from the smallest index that one of the filters has.
+    fn names<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        after: Option<&Name>,
+    ) -> Box<dyn Iterator<Item = &'s Name> + 's> {
+        use std::ops::Bound;
+        let indexes = snapshot.indexes();
+        let mut found: Vec<Option<&Names>> = Vec::new();
+        for (word, index) in [
+            (self.category, &indexes.categories),
+            (self.capability, &indexes.capabilities),
+            (self.owner, &indexes.owners),
+        ] {
+            if !word.is_empty() {
+                found.push(index.get(word));
+            }
+        }
+        if found.contains(&None) {
+            return Box::new(std::iter::empty());
+        }
+        match found.into_iter().flatten().min_by_key(|names| names.len()) {
+            Some(names) => {
+                let lower = after.map_or(Bound::Unbounded, |name| Bound::Excluded(name.clone()));
+                Box::new(names.range((lower, Bound::Unbounded)))
+            }
+            None => snapshot.names(&Kind::service(), after, self.placeholders),
+        }
+    }
+
+    fn matches(&self, entity: &Arc<Entity>) -> bool {
+        match &entity.body {
+            Body::Service(body) => {
+                (self.category.is_empty() || body.category == self.category)
+                    && (self.owner.is_empty() || body.owner == self.owner)
+                    && (self.capability.is_empty()
+                        || body.capabilities.iter().any(|c| **c == *self.capability))
+                    && self.health.is_none_or(|health| body.health == health)
+            }
+            Body::Placeholder => self.health.is_none_or(|health| health == Health::Unknown),
+            Body::Plain | Body::Pattern(_) => false,
+        }
+    }
+}

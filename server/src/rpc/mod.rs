@@ -1,0 +1,22 @@
+//! The wire: the services of package `amadeus.v1` over one graph.
+//!
+//! ```text
+//! request -> from_proto -> graph (a snapshot for a read, a transaction for a write) -> to_proto -> reply
+//!                 \__________________ whatever goes wrong: status __________________/
+//! ```
+//!
+//! To add an RPC: declare it in `proto/`, parse its request in `from_proto`, answer it in the file of its service.
+
+mod admin;
+pub mod context;
+pub mod freshness;
+pub mod from_proto;
+mod graph;
+pub mod pages;
+pub mod status;
+pub mod to_proto;
+mod write;
+
+pub use admin::Admin;
+pub use context::{Context, LogTail, Store};
+pub use graph::Service as GraphRpc;
