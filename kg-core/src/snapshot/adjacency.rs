@@ -7,9 +7,11 @@
 //! | operation | cost |
 //! |---|---|
 //! | `clone` | two reference counts |
-//! | `outgoing`, `incoming` | three loads; a traversal visits an entity in about 20 ns |
-//! | `insert`, `remove` | a path copy in each direction, also at a hub: 1 to 2 us where all is shared |
+//! | `outgoing`, `incoming` | four loads; a traversal visits an entity in about 22 ns, a static CSR in 17 |
+//! | `insert`, `remove` | a path copy in each direction, also at a hub: 2 to 4 us where all is shared |
 //! | `insert`, `remove` that change nothing | a lookup |
+//!
+//! A relation takes 24 bytes, both directions together, on a graph of 68,000 entities and 304,000 relations.
 //!
 //! Ids are dense over the whole graph, and a label may be used by few of its entities. That is cheap: parts of a vector
 //! that were never written are one shared blank.

@@ -26,9 +26,10 @@
 //! and by itself: one `match` over all forms compiles to an indirect jump, mispredicted for every other entity, and a
 //! traversal took 10 % more time.
 //!
-//! **Measured** on a scale-free graph of 68,000 entities and 304,000 relations whose traversal reaches 65,000 of them, in
-//! `Radix` leaves of 32: 1.33 ms fresh, 1.38 after 300,000 changes with old versions held, where a static CSR takes 1.05
-//! to 1.13. A write with every node shared takes 0.9 us on a leaf and 1.6 us on an entity with 100,000 neighbours.
+//! **Measured** on the 2-core machine at its quietest, on a scale-free graph of 68,000 entities and 304,000 relations: a
+//! traversal that reaches 65,000 of them takes 1.25 to 1.35 ms with this set in `Radix` leaves of 32, and 1.34 to 1.38 after
+//! 300,000 changes with old versions held, where a static CSR takes 1.05 to 1.13. A write with every node shared takes
+//! 0.9 us on a leaf of the graph and 1.6 us on an entity with 100,000 neighbours.
 
 mod chunk;
 #[cfg(test)]
