@@ -49,6 +49,12 @@ pub const MUTATIONS: usize = 10_000;
 /// Mutations in one transaction that came from an import file.
 pub const IMPORT_MUTATIONS: usize = 100_000;
 
+/// Rows of a CSV import that become one transaction.
+pub const CSV_CHUNK_ROWS: usize = MUTATIONS;
+
+/// Bytes in one row of a CSV import. A quote that is not closed would otherwise take in the whole file.
+pub const CSV_ROW_BYTES: usize = 128 * 1024;
+
 /// Preconditions in one transaction.
 pub const PRECONDITIONS: usize = 1_000;
 

@@ -43,12 +43,17 @@ fn main() -> ExitCode {
         Ok(amadeus) => amadeus,
         Err(error) => error.exit(),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
     match amadeus.command {
-        Some(Command::Client(command)) => runtime.block_on(cli::run(amadeus.client, command, Amadeus::command())),
+        Some(Command::Client(command)) => {
+            runtime.block_on(cli::run(amadeus.client, command, Amadeus::command()))
+        }
         Some(Command::Serve(args)) => match matches.subcommand_matches("serve") {
             Some(matches) => serve(&runtime, *args, matches),
             None => ExitCode::FAILURE,
@@ -57,7 +62,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(runtime: &tokio::runtime::Runtime, args: ServeArgs, matches: &clap::ArgMatches) -> ExitCode {
+fn serve(
+    runtime: &tokio::runtime::Runtime,
+    args: ServeArgs,
+    matches: &clap::ArgMatches,
+) -> ExitCode {
     let print = args.print_config;
     let config = match Config::complete(args, matches) {
         Ok(config) => config,
@@ -84,7 +93,9 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
 
 fn log_to_stderr(args: &ServeArgs) {
     let filter = tracing_subscriber::EnvFilter::try_new(&args.log).unwrap_or_default();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

@@ -131,7 +131,11 @@ impl Dependency {
     /// A [`Fault`] of `field`.
     pub fn parse(field: &str, text: &str) -> Result<Self, Fault> {
         let (name, version) = match text.rsplit_once(':') {
-            Some((name, version)) if !name.is_empty() && !version.is_empty() => (name, version),
+            Some((name, version))
+                if !name.is_empty() && !version.is_empty() && !version.contains('/') =>
+            {
+                (name, version)
+            }
             _ => (text, ""),
         };
         Ok(Self {

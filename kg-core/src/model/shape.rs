@@ -390,6 +390,13 @@ impl Reader {
 
     fn dependency(&mut self, at: &str, value: &Value, known: &[Dependency]) -> Option<Dependency> {
         let parsed = match value {
+            // A dependency that is there already is meant by its own text, even where a name with a colon would be
+            // divided otherwise.
+            Value::String(text)
+                if let Some(same) = known.iter().find(|k| k.to_text() == **text) =>
+            {
+                Ok(same.clone())
+            }
             Value::String(text) => Dependency::parse(at, text).map(|parsed| {
                 match known.iter().find(|k| k.service == parsed.service) {
                     Some(known) => Dependency {

@@ -194,7 +194,8 @@ pub fn to_serde(value: &Value) -> serde_json::Value {
     }
 }
 
-fn exact_integer(n: f64) -> Option<i64> {
+/// The integer that a number is, if it is one; how numbers are written everywhere.
+pub(crate) fn exact_integer(n: f64) -> Option<i64> {
     // -0.0 is kept as a fraction, so that it comes back as itself.
     #[expect(
         clippy::cast_possible_truncation,

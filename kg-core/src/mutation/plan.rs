@@ -246,9 +246,9 @@ impl Planner {
                 blockers,
             });
         }
-        let mut targets = Vec::new();
+        let mut others = Vec::new();
         for relation in self.relations_of(entity.id, Side::Outgoing) {
-            targets.push(relation.key.to.clone());
+            others.push(relation.key.to.clone());
             self.keep(Change::RemoveRelation {
                 previous: Arc::new(relation),
             })?;
@@ -257,6 +257,7 @@ impl Planner {
         let (kept, gone): (Vec<_>, Vec<_>) =
             incoming.into_iter().partition(|r| r.key.is_dependency());
         for relation in gone {
+            others.push(relation.key.from.clone());
             self.keep(Change::RemoveRelation {
                 previous: Arc::new(relation),
             })?;
@@ -271,12 +272,12 @@ impl Planner {
         } else {
             self.put_entity(key, Body::Placeholder, Object::new())?;
         }
-        targets
+        others
             .iter()
-            .try_for_each(|target| self.drop_idle_placeholder(target))
+            .try_for_each(|other| self.drop_idle_placeholder(other))
     }
 
-    /// A placeholder goes when its last incoming relation goes, unless it points somewhere itself.
+    /// A placeholder goes when its last relation goes.
     fn drop_idle_placeholder(&mut self, key: &EntityRef) -> Result<(), Refusal> {
         let Some(entity) = self.draft.entity(key).cloned() else {
             return Ok(());
@@ -485,6 +486,8 @@ impl Planner {
         self.keep(Change::RemoveRelation {
             previous: Arc::new(previous),
         })?;
+        // Either end may have stood only for this relation: an import makes placeholders that begin one.
+        self.drop_idle_placeholder(&key.from)?;
         self.drop_idle_placeholder(&key.to)
     }
 
