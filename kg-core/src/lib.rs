@@ -29,3 +29,4 @@ pub mod query;
 pub mod registry;
 pub mod snapshot;
 pub mod sync;
+pub mod watch;

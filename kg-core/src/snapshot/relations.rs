@@ -43,6 +43,18 @@ impl Relations {
             .map(|(&(from, to), edge)| (from, to, edge))
     }
 
+    /// The relations behind one of them in the order of the ends' numbers, so that a long walk can stop and go on.
+    pub fn edges_after(
+        &self,
+        last: Option<(EntityId, EntityId)>,
+    ) -> impl Iterator<Item = (EntityId, EntityId, &Edge)> {
+        use std::ops::Bound;
+        let lower = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.edges
+            .range((lower, Bound::Unbounded))
+            .map(|(&(from, to), edge)| (from, to, edge))
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

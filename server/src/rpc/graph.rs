@@ -6,6 +6,7 @@ mod entities;
 mod nodes;
 mod relations;
 mod services;
+mod watch;
 
 use std::sync::Arc;
 
@@ -219,9 +220,9 @@ impl GraphService for Service {
 
     async fn watch(
         &self,
-        _request: Request<v1::WatchRequest>,
+        request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        Err(status::not_built("Watch"))
+        self.0.watch(request).await
     }
 
     async fn describe(

@@ -2,7 +2,7 @@
 
 mod change;
 
-pub use change::{Told, change};
+pub use change::{Told, change, within};
 
 use amadeus_proto::v1;
 use kg_core::model::{

@@ -67,7 +67,24 @@ pub fn change(told: Told, change: &Change) -> Option<v1::Change> {
         previous: before
             .filter(|_| told.previous)
             .map(|state| Previous { state: Some(state) }),
+        too_large: false,
     })
+}
+
+/// The change without the values that make it larger than `bytes`: what stood there before, then what stands there.
+#[must_use]
+pub fn within(mut change: v1::Change, bytes: usize) -> v1::Change {
+    use prost::Message;
+    if change.encoded_len() > bytes {
+        change.previous = None;
+        change.too_large = true;
+    }
+    if change.encoded_len() > bytes
+        && let Some(Subject::Node(node)) = &mut change.subject
+    {
+        node.value = None;
+    }
+    change
 }
 
 fn kind_of(existed: bool) -> Kind {
