@@ -51,6 +51,11 @@ impl Health {
         self.checks().iter().all(|check| check.fault.is_none())
     }
 
+    /// Every name that a health check may ask for; the empty one stands for the server as a whole.
+    pub fn services() -> impl Iterator<Item = &'static str> {
+        READING.into_iter().chain(WRITING).chain([""])
+    }
+
     /// Keeps the gRPC health service up to date, until the server ends.
     pub async fn follow(self, reporter: HealthReporter) {
         let mut every = tokio::time::interval(std::time::Duration::from_millis(200));
@@ -67,12 +72,7 @@ impl Health {
                 () = self.shutdown.begun() => {}
             }
         }
-        self.end(&reporter).await;
-    }
-
-    /// Tells everybody that nothing is served any more.
-    pub async fn end(&self, reporter: &HealthReporter) {
-        for service in READING.into_iter().chain(WRITING).chain([""]) {
+        for service in Self::services() {
             reporter.set_service_status(service, ServingStatus::NotServing).await;
         }
     }

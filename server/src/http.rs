@@ -2,6 +2,7 @@
 
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::rpc::Context;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
@@ -20,6 +21,8 @@ pub struct Shown {
     pub metrics: Arc<Metrics>,
     /// How every part is.
     pub health: Health,
+    /// The registries of the services, for gauges.
+    pub context: Arc<Context>,
 }
 
 /// The routes.
@@ -51,6 +54,9 @@ async fn readyz(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Respon
 }
 
 async fn metrics(State(shown): State<Shown>) -> Response {
+    shown.metrics.watchers(shown.context.watchers.count());
+    shown.metrics.resyncs(shown.context.watchers.resyncs());
+    shown.metrics.pinned_pages(shown.context.pages.pinned());
     match shown.metrics.render(&shown.graph) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => {

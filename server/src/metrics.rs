@@ -125,9 +125,9 @@ impl Metrics {
         self.watchers.set(int(open as u64));
     }
 
-    /// A watcher was told to begin again.
-    pub fn resync(&self) {
-        self.resyncs.inc();
+    /// Watchers that were told to begin again, since the start.
+    pub fn resyncs(&self, told: u64) {
+        self.resyncs.inc_by(told.saturating_sub(self.resyncs.get()));
     }
 
     /// Snapshots that are kept for page tokens.

@@ -24,6 +24,12 @@ impl Shutdown {
         *self.0.borrow()
     }
 
+    /// What turns true when it begins.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+
     /// Ends when it has begun; at once, if it has already.
     pub async fn begun(&self) {
         // The sender lives in `self`, so that waiting cannot fail before it has begun.

@@ -5,12 +5,12 @@
 //! chain is built at a time, and the chain is handed to the factories, so that a cycle is found, named, and cannot
 //! deadlock. The order of construction, reversed, is the order of shutdown.
 
+use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Map, Mutex, lock};
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::thread::ThreadId;
 
 /// What a part is asked for by: a name and a type.
 pub struct Key<T> {
@@ -119,7 +119,7 @@ impl Provider {
         if let Some(part) = self.built.get(key.name) {
             return typed(key, part);
         }
-        let me = std::thread::current().id();
+        let me = thread::current().id();
         if *lock(&self.builder) == Some(me) {
             // A factory asked the provider itself instead of its chain. Waiting for ourselves would be for ever.
             return Err(ResolveError::Cycle(vec![key.name, key.name]));

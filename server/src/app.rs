@@ -1,0 +1,254 @@
+//! The application: a list of parts, and the order in which they start and end.
+//!
+//! `App::build` registers every part with the provider; a part is built when it is first needed, and only built. `serve` opens
+//! the store before, starts what runs after, and ends everything in reverse: health first, then calls, then the committer,
+//! then the store.
+
+use crate::committer::CommitterTask;
+use crate::config::{Config, ConfigError, ServeArgs};
+use crate::health::Health;
+use crate::http::{Shown, routes};
+use crate::layer::CallLayer;
+use crate::load::{LoadError, load};
+use crate::metrics::Metrics;
+use crate::rpc::{Admin, Context, GraphRpc, QueryRpc};
+use crate::shutdown::{Shutdown, first_signal};
+use crate::storage::{self, Backend, OpenError, OpenOptions, Opened};
+use crate::store::StoreKeeper;
+use amadeus_proto::FILE_DESCRIPTOR_SET;
+use amadeus_proto::v1::admin_service_server::AdminServiceServer;
+use amadeus_proto::v1::graph_service_server::GraphServiceServer;
+use amadeus_proto::v1::query_service_server::QueryServiceServer;
+use kg_core::commit::{Graph, HistoryLimits, Options};
+use kg_core::limits::MESSAGE_BYTES;
+use kg_core::registry::{Key, Provider, ResolveError};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic_health::server::HealthReporter;
+
+/// Calls and streams that one connection may have open.
+const STREAMS: u32 = 20_000;
+
+/// How long health has said NOT_SERVING before connections are told to go.
+const NOTICE: Duration = Duration::from_millis(150);
+
+const METRICS: Key<Metrics> = Key::new("metrics");
+const SHUTDOWN: Key<Shutdown> = Key::new("shutdown");
+const STOPPING: Key<Shutdown> = Key::new("stopping");
+const GRAPH: Key<Arc<Graph>> = Key::new("graph");
+const STORE: Key<Arc<StoreKeeper>> = Key::new("store");
+const HEALTH: Key<Health> = Key::new("health");
+const CONTEXT: Key<Arc<Context>> = Key::new("context");
+
+/// Why the server could not start or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A part could not be built.
+    #[error(transparent)]
+    Part(#[from] ResolveError),
+    /// The file of `--load` cannot be imported.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for {what}: {cause}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What it was for.
+        what: &'static str,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A listener failed while it served.
+    #[error("{0} ended: {1}")]
+    Ended(&'static str, String),
+    /// Signals cannot be listened to.
+    #[error("signals cannot be listened to: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
+/// The parts of a server.
+pub struct App {
+    provider: Provider,
+}
+
+impl App {
+    /// The parts list. Nothing is built yet.
+    #[must_use]
+    pub fn build(args: &ServeArgs, opened: &Opened) -> Self {
+        let provider = Provider::new();
+        let options = Options { store_id: opened.store_id.clone(), queue: args.queue, history: history_limits(args) };
+        let history = opened.history.clone();
+        let kept = opened.kept.clone();
+
+        provider.register(METRICS, |_| Metrics::new());
+        provider.register(SHUTDOWN, |_| built(Shutdown::default()));
+        provider.register(STOPPING, |_| built(Shutdown::default()));
+        provider.register(GRAPH, move |_| built(Arc::new(Graph::new(history.clone(), &options))));
+        provider.register(STORE, move |chain| {
+            Ok::<_, ResolveError>(Arc::new(StoreKeeper::new(kept.clone(), chain.resolve(GRAPH)?.as_ref().clone(), now_ms)))
+        });
+        provider.register(HEALTH, |chain| {
+            let (graph, shutdown) = (chain.resolve(GRAPH)?, chain.resolve(SHUTDOWN)?);
+            Ok::<_, ResolveError>(Health::new((*graph).clone(), (*shutdown).clone(), chain.resolve(METRICS)?))
+        });
+        provider.register(CONTEXT, |chain| {
+            let (graph, store) = (chain.resolve(GRAPH)?, chain.resolve(STORE)?);
+            let stopping = chain.resolve(STOPPING)?.subscribe();
+            Ok::<_, ResolveError>(Context::new((*graph).clone(), (*store).clone(), (*store).clone(), now_ms, stopping))
+        });
+        Self { provider }
+    }
+
+    fn part<T: Send + Sync + 'static>(&self, key: Key<T>) -> Result<Arc<T>, ResolveError> {
+        self.provider.resolve(key)
+    }
+}
+
+/// Serves until a signal ends it, or a listener fails.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve(config: Config) -> Result<(), ServeError> {
+    let args = &config.args;
+    let opened = storage::open(&args.store, OpenOptions { history: history_limits(args), ..OpenOptions::default() }).await?;
+    for notice in &opened.report {
+        tracing::warn!(notice, "the store");
+    }
+    let app = App::build(args, &opened);
+    let graph: Arc<Graph> = (*app.part(GRAPH)?).clone();
+    let metrics = app.part(METRICS)?;
+    let grpc = listen(args.listen, "gRPC").await?;
+    let http = listen(args.http, "HTTP").await?;
+    let at = |listener: &TcpListener, wanted: SocketAddr| listener.local_addr().unwrap_or(wanted);
+    let (grpc_at, http_at) = (at(&grpc, args.listen), at(&http, args.http));
+
+    let (committed, news) = tokio::sync::mpsc::channel(1);
+    let committer = CommitterTask::new(graph.clone(), opened.backend, metrics.clone(), committed, seed());
+    let committer: JoinHandle<Backend> = tokio::spawn(committer.run());
+    let keeper = tokio::spawn((*app.part(STORE)?).clone().keep(news, args.checkpoint_every, metrics.clone()));
+
+    if let Some(file) = &args.load {
+        load(&graph, file, now_ms()).await?;
+    }
+
+    let shutdown = app.part(SHUTDOWN)?;
+    let health = app.part(HEALTH)?;
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let following = tokio::spawn((*health).clone().follow(reporter.clone()));
+    let shown = Shown { graph: graph.clone(), metrics: metrics.clone(), health: (*health).clone(), context: (*app.part(CONTEXT)?).clone() };
+    let http = tokio::spawn(axum::serve(http, routes(shown)).into_future());
+    let stopping = app.part(STOPPING)?;
+    let mut calls = tokio::spawn(serve_calls(grpc, (*app.part(CONTEXT)?).clone(), metrics, health_service, (*stopping).clone())?);
+
+    let revision = graph.revisions().0;
+    tracing::info!(grpc = %grpc_at, http = %http_at, store = %args.store, revision, "serving");
+
+    let ended = tokio::select! {
+        signal = first_signal() => {
+            tracing::info!(signal = signal?, grace_s = args.grace, "shutting down");
+            Ok(())
+        }
+        ended = &mut calls => Err(ServeError::Ended("gRPC", how(ended))),
+    };
+
+    // In reverse: health, calls, committer, store.
+    shutdown.begin();
+    let _ = following.await;
+    tokio::time::sleep(NOTICE).await;
+    end_health_streams(reporter).await;
+    stopping.begin();
+    if tokio::time::timeout(Duration::from_secs(args.grace), &mut calls).await.is_err() {
+        tracing::warn!("the grace period is over: calls that are still open are cut");
+        calls.abort();
+    }
+    graph.close();
+    match committer.await {
+        Ok(log) => log.close().await,
+        Err(error) => tracing::error!(%error, "the committer ended badly"),
+    }
+    let _ = keeper.await;
+    http.abort();
+    tracing::info!(revision = graph.revisions().0, "ended");
+    ended
+}
+
+/// The gRPC side as a future that ends when `stopping` has begun and the last call has ended.
+fn serve_calls(
+    listener: TcpListener,
+    context: Arc<Context>,
+    metrics: Arc<Metrics>,
+    health: tonic_health::pb::health_server::HealthServer<impl tonic_health::pb::health_server::Health>,
+    stopping: Shutdown,
+) -> Result<impl Future<Output = Result<(), tonic::transport::Error>>, ServeError> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let wrong = |error: tonic_reflection::server::Error| ServeError::Ended("reflection", error.to_string());
+    let router = tonic::transport::Server::builder()
+        .layer(CallLayer::new(metrics))
+        .tcp_nodelay(true)
+        .max_concurrent_streams(STREAMS)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .add_service(health)
+        .add_service(reflection().build_v1().map_err(wrong)?)
+        .add_service(reflection().build_v1alpha().map_err(wrong)?)
+        .add_service(GraphServiceServer::new(GraphRpc::new(context.clone())).max_decoding_message_size(MESSAGE_BYTES))
+        .add_service(QueryServiceServer::new(QueryRpc::new(context.clone())).max_decoding_message_size(MESSAGE_BYTES))
+        .add_service(AdminServiceServer::new(Admin::new(context)).max_decoding_message_size(MESSAGE_BYTES));
+    let incoming = TcpListenerStream::new(listener);
+    Ok(async move { router.serve_with_incoming_shutdown(incoming, stopping.begun()).await })
+}
+
+/// A health watch never ends by itself, and would hold the server until the end of the grace period.
+async fn end_health_streams(mut reporter: HealthReporter) {
+    for service in Health::services() {
+        reporter.clear_service_status(service).await;
+    }
+}
+
+async fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|cause| ServeError::Listen { address, what, cause })
+}
+
+fn how(ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>) -> String {
+    match ended {
+        Ok(Ok(())) => "nobody told it to".into(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn history_limits(args: &ServeArgs) -> HistoryLimits {
+    HistoryLimits { bytes: args.history_bytes, revisions: args.history_revisions, ..HistoryLimits::default() }
+}
+
+fn built<T>(part: T) -> Result<T, Infallible> {
+    Ok(part)
+}
+
+/// Milliseconds since 1970. A clock before that reads as 0; records keep their times in order by themselves.
+#[must_use]
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Differs from process to process, so that batch ids of two servers never meet.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one((std::process::id(), now_ms()))
+}
