@@ -15,6 +15,7 @@ use amadeus_proto::v1;
 use kg_core::error::Fault;
 use kg_core::limits::{REASON_BYTES, REQUEST_ID_BYTES};
 use kg_core::model::{EntityRef, Health, Kind, Label, Name, Path, RelationKey};
+use kg_core::query::Direction;
 
 /// Why a message was not let in.
 #[derive(Debug, PartialEq, Eq)]
@@ -149,6 +150,18 @@ pub fn number_of<T: TryFrom<i32>>(field: &str, number: i32) -> Result<T, Fault> 
             .next()
             .unwrap_or("the enum");
         Fault::new(field, format!("has the unknown value {number} of {name}"))
+    })
+}
+
+/// Which way to follow relations.
+///
+/// # Errors
+/// A fault of `field`.
+pub fn direction(field: &str, number: i32) -> Result<Direction, Fault> {
+    Ok(match number_of::<v1::Direction>(field, number)? {
+        v1::Direction::Out => Direction::Out,
+        v1::Direction::In => Direction::In,
+        v1::Direction::Both => Direction::Both,
     })
 }
 

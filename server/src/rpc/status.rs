@@ -9,6 +9,7 @@ use kg_core::error::{Fault, Refusal};
 use kg_core::limits::MESSAGE_BYTES;
 use kg_core::log::ReadError;
 use kg_core::model::path::Lost;
+use kg_core::query::QueryError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
@@ -153,6 +154,16 @@ pub fn not_found(what: impl std::fmt::Display) -> Status {
 #[must_use]
 pub fn no_answer(what: impl Into<String>) -> Status {
     Status::not_found(cut(what.into(), TEXT_BYTES))
+}
+
+/// A question has no answer.
+#[must_use]
+pub fn query(error: QueryError) -> Status {
+    match error {
+        QueryError::Invalid(wrong) => fault(wrong),
+        QueryError::NotFound(key) => not_found(key),
+        QueryError::PictureTooLarge(_) => state(error.to_string()),
+    }
 }
 
 /// Time ran out while waiting for a revision.
