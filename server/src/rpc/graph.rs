@@ -3,6 +3,8 @@
 mod commit;
 mod describe;
 mod entities;
+mod export;
+mod import;
 mod nodes;
 mod relations;
 mod services;
@@ -193,27 +195,27 @@ impl GraphService for Service {
 
     async fn import(
         &self,
-        _request: Request<Streaming<v1::ImportRequest>>,
+        request: Request<Streaming<v1::ImportRequest>>,
     ) -> Result<Response<v1::ImportResponse>, Status> {
-        Err(status::not_built("Import"))
+        self.0.import(request).await
     }
 
     type ImportStreamStream = BoxStream<'static, Result<v1::ImportResponse, Status>>;
 
     async fn import_stream(
         &self,
-        _request: Request<Streaming<v1::ImportRequest>>,
+        request: Request<Streaming<v1::ImportRequest>>,
     ) -> Result<Response<Self::ImportStreamStream>, Status> {
-        Err(status::not_built("ImportStream"))
+        Ok(self.0.import_stream(request))
     }
 
     type ExportStream = BoxStream<'static, Result<v1::ExportResponse, Status>>;
 
     async fn export(
         &self,
-        _request: Request<v1::ExportRequest>,
+        request: Request<v1::ExportRequest>,
     ) -> Result<Response<Self::ExportStream>, Status> {
-        Err(status::not_built("Export"))
+        self.0.export(request).await
     }
 
     type WatchStream = BoxStream<'static, Result<v1::WatchResponse, Status>>;
