@@ -29,4 +29,6 @@ pub mod query;
 pub mod registry;
 pub mod snapshot;
 pub mod sync;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod watch;

@@ -76,7 +76,7 @@ fn parents(walk: &Walk<'_>, order: &Order<'_>, layers: &[Vec<u32>]) -> Vec<u32> 
             let depth = walk.depth[*id as usize];
             if depth > 0 {
                 walk.ways.behind(*id, |before| {
-                    if walk.depth[before as usize] + 1 == depth {
+                    if walk.depth[before as usize] == depth - 1 {
                         best = best.min((rank[before as usize], before));
                     }
                 });
