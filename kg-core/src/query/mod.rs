@@ -22,6 +22,8 @@ mod reach;
 mod search;
 mod start_order;
 mod subgraph;
+#[cfg(test)]
+mod tests;
 mod validate;
 mod walk;
 mod way;

@@ -5,9 +5,7 @@ use super::cycles::cycles;
 use super::patterns::step_target;
 use super::prune::emptiness;
 use crate::limits::NAMED_IN_ERRORS;
-use crate::model::{
-    Dependency, Entity, EntityId, EntityRef, Kind, Label, PatternBody, ServiceBody,
-};
+use crate::model::{Dependency, Entity, EntityId, EntityRef, Kind, Label, PatternBody};
 use crate::snapshot::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -142,46 +140,25 @@ fn service(snapshot: &Snapshot, entity: &Entity, findings: &mut Vec<Finding>) {
         return;
     };
     versions(snapshot, entity, findings);
-    let mut note = |code, message: &str| {
-        findings.push(found(Severity::Note, code, &entity.key, message.to_owned()));
-    };
-    if emptiness(entity).is_some() {
-        note(
-            "empty_service",
-            "is registered without anything but its name",
-        );
+    let says_nothing = emptiness(entity).is_some() && !snapshot.has_outgoing(entity.id);
+    if says_nothing {
+        let message = "is registered without anything but its name".to_owned();
+        findings.push(found(Severity::Note, "empty_service", &entity.key, message));
         return;
     }
-    let ServiceBody {
-        category,
-        version,
-        owner,
-        health_check,
-        capabilities,
-        ..
-    } = body;
-    for (missing, code, message) in [
-        (category.is_empty(), "no_category", "has no category"),
-        (version.is_empty(), "no_version", "has no version"),
-        (
-            owner.is_empty(),
-            "no_owner",
-            "has no owner: nobody answers for it",
-        ),
-        (
-            health_check.is_empty(),
-            "no_health_check",
-            "has no health check",
-        ),
-        (
-            capabilities.is_empty(),
-            "no_capability",
-            "has no capability: nobody can find it by one",
-        ),
-    ] {
-        if missing {
-            note(code, message);
-        }
+    let lacks: Vec<&str> = [
+        (body.category.is_empty(), "category"),
+        (body.version.is_empty(), "version"),
+        (body.owner.is_empty(), "owner"),
+        (body.capabilities.is_empty(), "capability"),
+        (body.health_check.is_empty(), "health check"),
+    ]
+    .into_iter()
+    .filter_map(|(missing, what)| missing.then_some(what))
+    .collect();
+    if !lacks.is_empty() {
+        let message = format!("does not say its {}", lacks.join(", "));
+        findings.push(found(Severity::Note, "incomplete", &entity.key, message));
     }
 }
 
