@@ -21,7 +21,7 @@ impl Rng {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -31,7 +31,7 @@ impl Rng {
 
     /// A number below `end`, which must not be 0.
     pub fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap_or(0)
+        usize::try_from(self.number() % end as u64).unwrap_or(0)
     }
 
     /// True once in `n` times.
@@ -347,7 +347,7 @@ pub fn scale_free(seed: u64, entities: u32, relations: usize) -> Snapshot {
         } else {
             *rng.pick(&ends)
         };
-        if from % 4 == 0 || to >= from || !seen.insert((from, to)) {
+        if from.is_multiple_of(4) || to >= from || !seen.insert((from, to)) {
             continue;
         }
         ends.push(to);
