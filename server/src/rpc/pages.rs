@@ -234,7 +234,7 @@ fn store_hash(context: &Context) -> u64 {
 }
 
 fn read_token(text: &str) -> Option<Token> {
-    if text.len() > TOKEN_DIGITS || text.len() % 2 != 0 {
+    if text.len() > TOKEN_DIGITS || !text.len().is_multiple_of(2) {
         return None;
     }
     let digit = |byte: u8| match byte {

@@ -75,7 +75,8 @@ pub fn refusal(refusal: Refusal) -> Status {
     match refusal {
         Refusal::Invalid(list) => faults(list),
         Refusal::NotFound(_) => Status::not_found(message),
-        Refusal::AlreadyExists(_) => Status::already_exists(message),
+        // The only way to want absence is to expect revision 0, and a revision that is not as expected is ABORTED.
+        Refusal::AlreadyExists(_) => Status::aborted(format!("{message}: revision 0 was expected")),
         Refusal::RevisionMismatch { .. } => Status::aborted(message),
         Refusal::Precondition { reason, blockers } => {
             let violation = |who: &String| {

@@ -103,6 +103,12 @@ impl Context {
         }
     }
 
+    /// Whether a request of this id is among those that were committed.
+    pub fn remembers(&self, request_id: &str) -> bool {
+        let key = RequestKey::new(ANONYMOUS, request_id);
+        !request_id.is_empty() && self.graph.read(|s| s.requests().get(key).is_some())
+    }
+
     /// Carries a transaction out.
     ///
     /// # Errors

@@ -93,7 +93,17 @@ impl Context {
         request: v1::DeregisterServiceRequest,
     ) -> Result<Response<v1::DeregisterServiceResponse>, Status> {
         let name = request.name.clone();
+        let gone = || status::not_found(format!("service/{name}"));
+        // A placeholder is no registration. Asked twice, a request finds one where it left it, and gets its answer again.
+        let stands =
+            |snapshot: &Snapshot| snapshot.service(&name).is_some_and(|e| e.is_placeholder());
+        if self.graph.read(stands) && !self.remembers(&request.request_id) {
+            return Err(gone());
+        }
         let outcome = self.write("DeregisterService", request).await?;
+        if !outcome.changed {
+            return Err(gone());
+        }
         Ok(Response::new(v1::DeregisterServiceResponse {
             header: self.header(outcome.revision),
             service: Self::written_service(&outcome, &name),

@@ -187,7 +187,8 @@ impl Watch {
         }
         self.unsaid = Some(revision);
         let last = self.said.map_or(0, |(_, revision)| revision);
-        (revision % PROGRESS_REVISIONS == 0 && revision > last).then(|| self.progress(revision))
+        (revision.is_multiple_of(PROGRESS_REVISIONS) && revision > last)
+            .then(|| self.progress(revision))
     }
 
     /// Looks for more records, or waits for them; a message, if there is something to be told meanwhile.

@@ -1,0 +1,10 @@
+//! The services over a real connection: a server on port 0 over a graph on a memory log.
+
+mod bad_input;
+mod consistency;
+mod harness;
+mod import;
+mod pages;
+mod questions;
+mod watch;
+mod writes;
