@@ -6,6 +6,7 @@ use super::oracle::Oracle;
 use crate::commit::{Graph, History, HistoryLimits, Options};
 use crate::log::{CommitLog, MemoryLog, Record, checkpoint};
 use crate::model::{EntityRef, Health, Kind, Label, Name};
+use crate::mutation::Change;
 use crate::query::{Along, Budget, Direction, Question};
 use crate::snapshot::{Snapshot, fold};
 use crate::{query, sync};
@@ -100,6 +101,7 @@ impl Run {
         for record in records {
             let decoded = Record::decode(&record.encode()).expect("what was encoded decodes");
             assert_eq!(decoded.encode(), record.encode());
+            previous_is_what_was_there(&snapshot, &decoded);
             snapshot = fold(&snapshot, &decoded).expect("what was committed folds");
             let revision = usize::try_from(snapshot.revision()).expect("few revisions");
             assert_eq!(Oracle::of(&snapshot), self.past[revision]);
@@ -121,6 +123,37 @@ impl Run {
                 .expect("the ring is large enough");
             assert_eq!(Oracle::of(&then), *expected, "seed {}", self.seed);
         }
+    }
+}
+
+/// Each change carries what stood there before it, which watchers, diffs and undo rely on.
+fn previous_is_what_was_there(snapshot: &Snapshot, record: &Record) {
+    let mut draft = snapshot.clone();
+    for change in record.changes.iter() {
+        match change {
+            Change::PutEntity { entity, previous } => {
+                assert_eq!(previous.as_ref(), draft.entity(&entity.key));
+            }
+            Change::RemoveEntity { previous } => {
+                assert_eq!(Some(previous), draft.entity(&previous.key));
+            }
+            Change::PutRelation { relation, previous } => {
+                assert_eq!(previous.as_deref(), draft.relation(&relation.key).as_ref());
+            }
+            Change::RemoveRelation { previous } => {
+                assert_eq!(Some(&**previous), draft.relation(&previous.key).as_ref());
+            }
+            Change::SetNode { path, previous, .. } => {
+                assert_eq!(*previous, draft.node(path).ok());
+            }
+            Change::RemoveNode { path, previous } => {
+                assert_eq!(Some(previous), draft.node(path).ok().as_ref());
+            }
+            Change::Restore { .. } => panic!("no random transaction restores"),
+        }
+        draft
+            .apply(change, record.revision)
+            .expect("what was committed fits");
     }
 }
 

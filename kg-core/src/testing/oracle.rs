@@ -252,6 +252,7 @@ impl Oracle {
     fn unrelate(&mut self, key: &RelationKey) -> Verdict {
         must(self.relations.remove(key).is_some())?;
         self.touched(key);
+        self.drop_idle_placeholder(&key.from);
         self.drop_idle_placeholder(&key.to);
         Ok(())
     }
@@ -367,35 +368,28 @@ impl Oracle {
         // A relation of an entity with itself points out of it, and goes with it.
         let points_in = |r: &RelationKey| r.to == *key && r.from != *key;
         must(force || !self.relations.keys().any(points_in))?;
-        let out: Vec<RelationKey> = self
+        let around: Vec<RelationKey> = self
             .relations
             .keys()
-            .filter(|r| r.from == *key)
+            .filter(|r| r.from == *key || r.to == *key)
             .cloned()
             .collect();
-        for relation in &out {
+        // Services that depend on it go on doing so; every other relation goes.
+        let (kept, gone): (Vec<_>, Vec<_>) = around
+            .into_iter()
+            .partition(|r| r.is_dependency() && r.to == *key);
+        for relation in &gone {
             self.relations.remove(relation);
             self.touched(relation);
         }
-        let needed = |r: &RelationKey| r.is_dependency() && r.to == *key;
-        if self.relations.keys().any(needed) {
-            let lost: Vec<RelationKey> = self
-                .relations
-                .keys()
-                .filter(|r| r.to == *key && !r.is_dependency())
-                .cloned()
-                .collect();
-            for relation in &lost {
-                self.relations.remove(relation);
-                self.changed = true;
-            }
-            self.put(key, Body::Placeholder, Object::new());
-        } else {
-            self.relations.retain(|r, _| r.to != *key);
+        if kept.is_empty() {
             self.entities.remove(key);
             self.changed = true;
+        } else {
+            self.put(key, Body::Placeholder, Object::new());
         }
-        for relation in &out {
+        for relation in &gone {
+            self.drop_idle_placeholder(&relation.from);
             self.drop_idle_placeholder(&relation.to);
         }
         Ok(())
