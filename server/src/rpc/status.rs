@@ -15,6 +15,7 @@ use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt
 
 use super::context::StoreError;
 use super::from_proto::Rejected;
+use crate::picture::NotDrawn;
 
 /// Bytes of a message before it is cut.
 const TEXT_BYTES: usize = 2 * 1024;
@@ -193,6 +194,17 @@ pub fn too_large(bytes: usize) -> Status {
     Status::resource_exhausted(format!(
         "the reply would have {bytes} bytes, at most {MESSAGE_BYTES} are allowed: ask for less"
     ))
+}
+
+/// A picture was not drawn.
+#[must_use]
+pub fn not_drawn(error: NotDrawn) -> Status {
+    match error {
+        NotDrawn::Entities(_) | NotDrawn::Shapes(_) | NotDrawn::Bytes(_) => {
+            exhausted(error.to_string())
+        }
+        NotDrawn::Layout => internal("laying out a picture", &error),
+    }
 }
 
 /// The state of things does not allow it.

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 use v1::export_request::Format;
 
+use crate::picture::svg;
 use crate::rpc::context::Context;
 use crate::rpc::{from_proto, status};
 
@@ -85,7 +86,7 @@ fn write(snapshot: &Snapshot, format: Format, pieces: &mut Pieces) -> Result<(),
             let text = match format {
                 Format::Mermaid => query::mermaid(&picture),
                 Format::Dot => query::dot(&picture),
-                _ => return Err(status::not_built("pictures as SVG")),
+                _ => svg(&picture).map_err(status::not_drawn)?,
             };
             pieces.write_all(text.as_bytes())
         }

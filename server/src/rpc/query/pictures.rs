@@ -5,6 +5,7 @@ use kg_core::query::{self, Along, View};
 use tonic::{Request, Response, Status};
 use v1::visualize_request::Format;
 
+use crate::picture::svg;
 use crate::rpc::context::Context;
 use crate::rpc::graph::{blocking_if, fitting};
 use crate::rpc::{from_proto, status, to_proto};
@@ -28,7 +29,7 @@ impl Context {
                 Format::Mermaid => query::mermaid(&picture),
                 Format::Dot => query::dot(&picture),
                 Format::Json => picture.json(),
-                Format::Svg => return Err(status::not_built("pictures as SVG")),
+                Format::Svg => svg(&picture).map_err(status::not_drawn)?,
             };
             Ok((body, picture.nodes.len(), picture.edges.len()))
         };
