@@ -1,7 +1,12 @@
-//! What tests need: a naive graph to compare with, and random transactions and graphs. Behind the feature `testing`.
+//! What tests need, here and in the crates above: a naive graph to compare with, random transactions and graphs, the suite
+//! that holds a log to its trait, and a log that fails on cue. Behind the feature `testing`.
 
 mod answers;
+pub mod conformance;
+mod faulty;
 pub mod generate;
 #[cfg(test)]
 mod histories;
 pub mod oracle;
+
+pub use faulty::{Fault, FaultyLog};
