@@ -4,3 +4,4 @@
 
 pub mod picture;
 pub mod rpc;
+pub mod storage;

@@ -1,0 +1,34 @@
+//! The stores: where a log lives on disk, how it is opened, and what stands beside it.
+//!
+//! ```text
+//! amadeus.db                the log, in SQLite; amadeus.db-wal and -shm are SQLite's own
+//! amadeus.db.watermark      the last acknowledged revision
+//! amadeus.db.lock           held by the process that has the store
+//! amadeus.db.checkpoints/   snapshots that bound the replay, and those that a restore went back to
+//! amadeus.db.backups/       snapshots that somebody asked for
+//! ```
+//!
+//! A store that cannot be read is refused and left as it is: see [`open`].
+
+mod backend;
+mod backups;
+mod checkpoints;
+mod files;
+mod keeper;
+mod lock;
+mod open;
+mod replay;
+mod sqlite;
+mod store_id;
+mod store_url;
+mod survey;
+mod watermark;
+
+pub use backend::Backend;
+pub use backups::{BackupEntry, BackupError, Backups, Prepared};
+pub use checkpoints::{CheckpointFile, Checkpoints};
+pub use keeper::{Keeper, KeeperError, KeeperPolicy, Kept};
+pub use lock::{Lock, LockError};
+pub use open::{OpenError, OpenOptions, Opened, StoreFiles, create_from_backup, open};
+pub use sqlite::SqliteLog;
+pub use store_url::{StoreUrl, UrlError};

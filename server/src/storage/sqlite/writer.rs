@@ -1,0 +1,239 @@
+//! The one connection that writes, and what each failure of it means.
+
+use super::super::watermark::Watermark;
+use super::ends;
+use kg_core::log::{AppendError, Batch};
+use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
+use std::pin::Pin;
+
+/// Parameters that SQLite takes in one statement, and ours per record.
+const VARIABLES: usize = 32_766;
+const PER_RECORD: usize = 3;
+
+/// Bytes of records in one statement; a larger record has one to itself.
+const STATEMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Records that one transaction of a compaction removes.
+const COMPACTED_AT_ONCE: u64 = 256;
+
+/// SQLite's primary result codes that mean something else than "broken".
+const BUSY: i32 = 5;
+const FULL: i32 = 13;
+/// The file that SQLite shares between connections could not grow: there is no room for that either.
+const IOERR_SHMSIZE: i32 = 4_874;
+
+/// Work under way on a writer.
+pub(super) type Working<'a, T> = Pin<Box<dyn Future<Output = Result<T, AppendError>> + Send + 'a>>;
+
+pub(super) struct Writer {
+    connection: SqliteConnection,
+    watermark: Watermark,
+}
+
+/// What the look at the log's end found.
+enum Place {
+    /// The batch follows.
+    Next,
+    /// It is there already.
+    Done,
+}
+
+impl Writer {
+    pub(super) fn new(connection: SqliteConnection, watermark: Watermark) -> Self {
+        Self {
+            connection,
+            watermark,
+        }
+    }
+
+    /// Appends, and returns how many bytes that were.
+    pub(super) async fn append(&mut self, batch: Batch) -> Result<u64, AppendError> {
+        let bodies: Vec<(u64, Vec<u8>)> = batch
+            .records
+            .iter()
+            .map(|r| (r.revision, r.encode()))
+            .collect();
+        let bytes: usize = bodies.iter().map(|(_, body)| body.len()).sum();
+        self.begin().await?;
+        match self.place(&batch).await {
+            Ok(Place::Done) => self.roll_back().await?,
+            Err(refused) => {
+                self.roll_back().await?;
+                return Err(refused);
+            }
+            Ok(Place::Next) => {
+                if let Err(error) = insert(&mut self.connection, batch.id, bodies).await {
+                    return Err(self.undo(&error, batch.after, true).await);
+                }
+                if let Err(error) = run(&mut self.connection, "COMMIT").await {
+                    return Err(self.undo(&error, batch.after, false).await);
+                }
+            }
+        }
+        self.mark(batch.last());
+        Ok(bytes as u64)
+    }
+
+    async fn place(&mut self, batch: &Batch) -> Result<Place, AppendError> {
+        let (_, last) = ends(&mut self.connection).await.map_err(|e| broken(&e))?;
+        if last == batch.after {
+            return Ok(Place::Next);
+        }
+        if last == batch.last() && self.batch_at(last).await? == Some(batch.id) {
+            return Ok(Place::Done);
+        }
+        Err(AppendError::MovedOn { last })
+    }
+
+    async fn batch_at(&mut self, revision: u64) -> Result<Option<u128>, AppendError> {
+        let found: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT batch FROM records WHERE revision = ?")
+                .bind(signed(revision)?)
+                .fetch_optional(&mut self.connection)
+                .await
+                .map_err(|e| broken(&e))?;
+        Ok(found
+            .and_then(|id| id.try_into().ok())
+            .map(u128::from_le_bytes))
+    }
+
+    /// Removes some of the records up to `revision`; tells the oldest that is kept, and whether there are more to remove.
+    pub(super) async fn compact(&mut self, revision: u64) -> Result<(u64, bool), AppendError> {
+        self.begin().await?;
+        let (compacted, last) = match ends(&mut self.connection).await {
+            Ok(ends) => ends,
+            Err(error) => return Err(broken(&error)),
+        };
+        // The last record stays: the log's end must be there to be seen, and so must the batch that it came with.
+        let goal = revision.min(last.saturating_sub(1));
+        let upto = goal.min(compacted + COMPACTED_AT_ONCE);
+        if upto <= compacted {
+            self.roll_back().await?;
+            return Ok((compacted + 1, false));
+        }
+        let removed = async {
+            let upto = i64::try_from(upto).map_err(|e| sqlx::Error::Encode(e.into()))?;
+            let gone = sqlx::query("DELETE FROM records WHERE revision <= ?").bind(upto);
+            gone.execute(&mut self.connection).await?;
+            let noted = sqlx::query("UPDATE store SET compacted = ?").bind(upto);
+            noted.execute(&mut self.connection).await
+        };
+        if let Err(error) = removed.await {
+            return Err(self.undo(&error, last, true).await);
+        }
+        if let Err(error) = run(&mut self.connection, "COMMIT").await {
+            return Err(self.undo(&error, last, false).await);
+        }
+        Ok((upto + 1, upto < goal))
+    }
+
+    pub(super) async fn close(self) -> Result<(), String> {
+        self.connection.close().await.map_err(|e| e.to_string())?;
+        self.watermark
+            .sync()
+            .map_err(|e| format!("the watermark: {e}"))
+    }
+
+    /// Moves the watermark. The batch is durable whatever becomes of this, so a failure is told and no more.
+    fn mark(&mut self, revision: u64) {
+        if let Err(error) = self.watermark.write(revision) {
+            tracing::error!(%error, revision, "the watermark could not be written; a log that loses its end would not be noticed");
+        }
+    }
+
+    async fn begin(&mut self) -> Result<(), AppendError> {
+        match run(&mut self.connection, "BEGIN IMMEDIATE").await {
+            Ok(()) => Ok(()),
+            Err(e) if is_full(&e) || code(&e) == Some(IOERR_SHMSIZE) => {
+                Err(AppendError::Full(e.to_string()))
+            }
+            // Another program has the file open and writes to it: nothing happened, and it will end.
+            Err(e) if is_busy(&e) => Err(AppendError::Unknown(e.to_string())),
+            Err(e) => Err(broken(&e)),
+        }
+    }
+
+    async fn roll_back(&mut self) -> Result<(), AppendError> {
+        run(&mut self.connection, "ROLLBACK")
+            .await
+            .map_err(|e| broken(&e))
+    }
+
+    /// Undoes a transaction that failed, and says what that means. After a full disk the log must end where it ended.
+    async fn undo(&mut self, error: &sqlx::Error, end: u64, before_commit: bool) -> AppendError {
+        // SQLite may have rolled back by itself; then there is nothing to roll back, which it calls an error.
+        let _ = run(&mut self.connection, "ROLLBACK").await;
+        let no_room = is_full(error) || before_commit && code(error) == Some(IOERR_SHMSIZE);
+        if !no_room {
+            return broken(error);
+        }
+        match ends(&mut self.connection).await {
+            Ok((_, last)) if last == end => AppendError::Full(error.to_string()),
+            Ok((_, last)) => AppendError::Broken(format!(
+                "{error}; the log then ended at revision {last} instead of {end}"
+            )),
+            Err(again) => broken(&again),
+        }
+    }
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    batch: u128,
+    bodies: Vec<(u64, Vec<u8>)>,
+) -> Result<(), sqlx::Error> {
+    let mut bodies = bodies.into_iter().peekable();
+    while bodies.peek().is_some() {
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while rows.len() < VARIABLES / PER_RECORD
+            && let Some(next) =
+                bodies.next_if(|(_, body)| rows.is_empty() || bytes + body.len() <= STATEMENT_BYTES)
+        {
+            bytes += next.1.len();
+            let revision = i64::try_from(next.0).map_err(|e| sqlx::Error::Encode(e.into()))?;
+            rows.push((revision, next.1));
+        }
+        // Batches of one are many and alike; keeping the statement of every other length would only push that one out.
+        let keep = rows.len() == 1;
+        let mut statement =
+            QueryBuilder::<Sqlite>::new("INSERT INTO records (revision, batch, body) ");
+        statement.push_values(rows, |mut row, (revision, body)| {
+            row.push_bind(revision)
+                .push_bind(batch.to_le_bytes().to_vec())
+                .push_bind(body);
+        });
+        statement
+            .build()
+            .persistent(keep)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn run(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::query(sql).execute(connection).await.map(drop)
+}
+
+fn signed(revision: u64) -> Result<i64, AppendError> {
+    i64::try_from(revision).map_err(|e| AppendError::Broken(format!("revision {revision}: {e}")))
+}
+
+/// SQLite's extended result code.
+fn code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+fn is_full(error: &sqlx::Error) -> bool {
+    let storage_full = |e: &std::io::Error| e.kind() == std::io::ErrorKind::StorageFull;
+    code(error).is_some_and(|code| code & 0xff == FULL)
+        || matches!(error, sqlx::Error::Io(e) if storage_full(e))
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| code & 0xff == BUSY)
+}
+
+fn broken(error: &sqlx::Error) -> AppendError {
+    AppendError::Broken(error.to_string())
+}
