@@ -13,8 +13,8 @@ use crate::load::{LoadError, load};
 use crate::metrics::Metrics;
 use crate::rpc::{Admin, Context, GraphRpc, QueryRpc};
 use crate::shutdown::{Shutdown, first_signal};
-use crate::storage::{self, Backend, OpenError, OpenOptions, Opened};
-use crate::store::StoreKeeper;
+use crate::storage::{self, Backend, KeeperPolicy, OpenError, OpenOptions, Opened, StoreFiles};
+use crate::store::ServerStore;
 use amadeus_proto::FILE_DESCRIPTOR_SET;
 use amadeus_proto::v1::admin_service_server::AdminServiceServer;
 use amadeus_proto::v1::graph_service_server::GraphServiceServer;
@@ -41,7 +41,7 @@ const METRICS: Key<Metrics> = Key::new("metrics");
 const SHUTDOWN: Key<Shutdown> = Key::new("shutdown");
 const STOPPING: Key<Shutdown> = Key::new("stopping");
 const GRAPH: Key<Arc<Graph>> = Key::new("graph");
-const STORE: Key<Arc<StoreKeeper>> = Key::new("store");
+const STORE: Key<Arc<ServerStore>> = Key::new("store");
 const HEALTH: Key<Health> = Key::new("health");
 const CONTEXT: Key<Arc<Context>> = Key::new("context");
 
@@ -89,25 +89,51 @@ impl App {
     #[must_use]
     pub fn build(args: &ServeArgs, opened: &Opened) -> Self {
         let provider = Provider::new();
-        let options = Options { store_id: opened.store_id.clone(), queue: args.queue, history: history_limits(args) };
+        let options = Options {
+            store_id: opened.store_id.clone(),
+            queue: args.queue,
+            history: history_limits(args),
+        };
         let history = opened.history.clone();
-        let kept = opened.kept.clone();
+        let (url, log, files) = (
+            args.store.clone(),
+            opened.backend.clone(),
+            opened.files.clone(),
+        );
 
         provider.register(METRICS, |_| Metrics::new());
         provider.register(SHUTDOWN, |_| built(Shutdown::default()));
         provider.register(STOPPING, |_| built(Shutdown::default()));
-        provider.register(GRAPH, move |_| built(Arc::new(Graph::new(history.clone(), &options))));
+        provider.register(GRAPH, move |_| {
+            built(Arc::new(Graph::new(history.clone(), &options)))
+        });
         provider.register(STORE, move |chain| {
-            Ok::<_, ResolveError>(Arc::new(StoreKeeper::new(kept.clone(), chain.resolve(GRAPH)?.as_ref().clone(), now_ms)))
+            let graph = (*chain.resolve(GRAPH)?).clone();
+            Ok::<_, ResolveError>(Arc::new(ServerStore::new(
+                url.clone(),
+                log.clone(),
+                files.clone(),
+                graph,
+            )))
         });
         provider.register(HEALTH, |chain| {
             let (graph, shutdown) = (chain.resolve(GRAPH)?, chain.resolve(SHUTDOWN)?);
-            Ok::<_, ResolveError>(Health::new((*graph).clone(), (*shutdown).clone(), chain.resolve(METRICS)?))
+            Ok::<_, ResolveError>(Health::new(
+                (*graph).clone(),
+                (*shutdown).clone(),
+                chain.resolve(METRICS)?,
+            ))
         });
         provider.register(CONTEXT, |chain| {
             let (graph, store) = (chain.resolve(GRAPH)?, chain.resolve(STORE)?);
             let stopping = chain.resolve(STOPPING)?.subscribe();
-            Ok::<_, ResolveError>(Context::new((*graph).clone(), (*store).clone(), (*store).clone(), now_ms, stopping))
+            Ok::<_, ResolveError>(Context::new(
+                (*graph).clone(),
+                (*store).clone(),
+                (*store).clone(),
+                now_ms,
+                stopping,
+            ))
         });
         Self { provider }
     }
@@ -123,7 +149,7 @@ impl App {
 /// [`ServeError`].
 pub async fn serve(config: Config) -> Result<(), ServeError> {
     let args = &config.args;
-    let opened = storage::open(&args.store, OpenOptions { history: history_limits(args), ..OpenOptions::default() }).await?;
+    let opened = storage::open(&args.store, &open_options(args)).await?;
     for notice in &opened.report {
         tracing::warn!(notice, "the store");
     }
@@ -135,10 +161,13 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let at = |listener: &TcpListener, wanted: SocketAddr| listener.local_addr().unwrap_or(wanted);
     let (grpc_at, http_at) = (at(&grpc, args.listen), at(&http, args.http));
 
-    let (committed, news) = tokio::sync::mpsc::channel(1);
-    let committer = CommitterTask::new(graph.clone(), opened.backend, metrics.clone(), committed, seed());
+    let log = opened.backend.clone();
+    let committer = CommitterTask::new(graph.clone(), log.clone(), metrics.clone(), seed());
     let committer: JoinHandle<Backend> = tokio::spawn(committer.run());
-    let keeper = tokio::spawn((*app.part(STORE)?).clone().keep(news, args.checkpoint_every, metrics.clone()));
+    let keeper = opened.files.as_ref().map(|files| {
+        let (keeper, graph) = (files.keeper.clone(), graph.clone());
+        tokio::spawn(async move { keeper.run(&graph).await })
+    });
 
     if let Some(file) = &args.load {
         load(&graph, file, now_ms()).await?;
@@ -148,10 +177,21 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let health = app.part(HEALTH)?;
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let following = tokio::spawn((*health).clone().follow(reporter.clone()));
-    let shown = Shown { graph: graph.clone(), metrics: metrics.clone(), health: (*health).clone(), context: (*app.part(CONTEXT)?).clone() };
+    let shown = Shown {
+        graph: graph.clone(),
+        metrics: metrics.clone(),
+        health: (*health).clone(),
+        context: (*app.part(CONTEXT)?).clone(),
+    };
     let http = tokio::spawn(axum::serve(http, routes(shown)).into_future());
     let stopping = app.part(STOPPING)?;
-    let mut calls = tokio::spawn(serve_calls(grpc, (*app.part(CONTEXT)?).clone(), metrics, health_service, (*stopping).clone())?);
+    let mut calls = tokio::spawn(serve_calls(
+        grpc,
+        (*app.part(CONTEXT)?).clone(),
+        metrics,
+        health_service,
+        (*stopping).clone(),
+    )?);
 
     let revision = graph.revisions().0;
     tracing::info!(grpc = %grpc_at, http = %http_at, store = %args.store, revision, "serving");
@@ -170,16 +210,24 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     tokio::time::sleep(NOTICE).await;
     end_health_streams(reporter).await;
     stopping.begin();
-    if tokio::time::timeout(Duration::from_secs(args.grace), &mut calls).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(args.grace), &mut calls)
+        .await
+        .is_err()
+    {
         tracing::warn!("the grace period is over: calls that are still open are cut");
         calls.abort();
     }
     graph.close();
-    match committer.await {
-        Ok(log) => log.close().await,
-        Err(error) => tracing::error!(%error, "the committer ended badly"),
+    if let Err(error) = committer.await {
+        tracing::error!(%error, "the committer ended badly");
     }
-    let _ = keeper.await;
+    if let Some(keeper) = keeper {
+        keeper.abort();
+    }
+    last_checkpoint(&graph, opened.files.as_ref()).await;
+    if let Err(error) = log.close().await {
+        tracing::error!(error, "the store did not close in order");
+    }
     http.abort();
     tracing::info!(revision = graph.revisions().0, "ended");
     ended
@@ -190,7 +238,9 @@ fn serve_calls(
     listener: TcpListener,
     context: Arc<Context>,
     metrics: Arc<Metrics>,
-    health: tonic_health::pb::health_server::HealthServer<impl tonic_health::pb::health_server::Health>,
+    health: tonic_health::pb::health_server::HealthServer<
+        impl tonic_health::pb::health_server::Health,
+    >,
     stopping: Shutdown,
 ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>>, ServeError> {
     let reflection = || {
@@ -198,7 +248,8 @@ fn serve_calls(
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let wrong = |error: tonic_reflection::server::Error| ServeError::Ended("reflection", error.to_string());
+    let wrong =
+        |error: tonic_reflection::server::Error| ServeError::Ended("reflection", error.to_string());
     let router = tonic::transport::Server::builder()
         .layer(CallLayer::new(metrics))
         .tcp_nodelay(true)
@@ -207,11 +258,23 @@ fn serve_calls(
         .add_service(health)
         .add_service(reflection().build_v1().map_err(wrong)?)
         .add_service(reflection().build_v1alpha().map_err(wrong)?)
-        .add_service(GraphServiceServer::new(GraphRpc::new(context.clone())).max_decoding_message_size(MESSAGE_BYTES))
-        .add_service(QueryServiceServer::new(QueryRpc::new(context.clone())).max_decoding_message_size(MESSAGE_BYTES))
-        .add_service(AdminServiceServer::new(Admin::new(context)).max_decoding_message_size(MESSAGE_BYTES));
+        .add_service(
+            GraphServiceServer::new(GraphRpc::new(context.clone()))
+                .max_decoding_message_size(MESSAGE_BYTES),
+        )
+        .add_service(
+            QueryServiceServer::new(QueryRpc::new(context.clone()))
+                .max_decoding_message_size(MESSAGE_BYTES),
+        )
+        .add_service(
+            AdminServiceServer::new(Admin::new(context)).max_decoding_message_size(MESSAGE_BYTES),
+        );
     let incoming = TcpListenerStream::new(listener);
-    Ok(async move { router.serve_with_incoming_shutdown(incoming, stopping.begun()).await })
+    Ok(async move {
+        router
+            .serve_with_incoming_shutdown(incoming, stopping.begun())
+            .await
+    })
 }
 
 /// A health watch never ends by itself, and would hold the server until the end of the grace period.
@@ -222,7 +285,13 @@ async fn end_health_streams(mut reporter: HealthReporter) {
 }
 
 async fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|cause| ServeError::Listen { address, what, cause })
+    TcpListener::bind(address)
+        .await
+        .map_err(|cause| ServeError::Listen {
+            address,
+            what,
+            cause,
+        })
 }
 
 fn how(ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>) -> String {
@@ -234,7 +303,34 @@ fn how(ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError
 }
 
 fn history_limits(args: &ServeArgs) -> HistoryLimits {
-    HistoryLimits { bytes: args.history_bytes, revisions: args.history_revisions, ..HistoryLimits::default() }
+    HistoryLimits {
+        bytes: args.history_bytes,
+        revisions: args.history_revisions,
+        ..HistoryLimits::default()
+    }
+}
+
+fn open_options(args: &ServeArgs) -> OpenOptions {
+    let keeper = KeeperPolicy {
+        every_records: args.checkpoint_every,
+        ..KeeperPolicy::default()
+    };
+    OpenOptions {
+        history: history_limits(args),
+        keeper,
+        ..OpenOptions::default()
+    }
+}
+
+/// A checkpoint at the end spares the next start its replay, where there would be much of it.
+async fn last_checkpoint(graph: &Graph, files: Option<&StoreFiles>) {
+    let Some(files) = files.filter(|files| files.keeper.is_due_at_shutdown(graph.revisions().0))
+    else {
+        return;
+    };
+    if let Err(error) = files.keeper.keep(graph.snapshot().shared()).await {
+        tracing::warn!(%error, "no checkpoint at the end; the next start replays the log");
+    }
 }
 
 fn built<T>(part: T) -> Result<T, Infallible> {
@@ -244,7 +340,11 @@ fn built<T>(part: T) -> Result<T, Infallible> {
 /// Milliseconds since 1970. A clock before that reads as 0; records keep their times in order by themselves.
 #[must_use]
 pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
 }
 
 /// Differs from process to process, so that batch ids of two servers never meet.

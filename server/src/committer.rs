@@ -9,7 +9,6 @@ use kg_core::commit::{CommitError, Committer, Graph, Settled, Staged};
 use kg_core::log::{AppendError, CommitLog};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 
 /// First pause before an unanswered append is repeated; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -23,25 +22,16 @@ pub struct CommitterTask {
     committer: Committer,
     log: Backend,
     metrics: Arc<Metrics>,
-    /// Tells the checkpoint task how far the log has come.
-    committed: mpsc::Sender<u64>,
 }
 
 impl CommitterTask {
     /// Sets the task up. `seed` makes the batch ids of different processes differ.
     #[must_use]
-    pub fn new(
-        graph: Arc<Graph>,
-        log: Backend,
-        metrics: Arc<Metrics>,
-        committed: mpsc::Sender<u64>,
-        seed: u64,
-    ) -> Self {
+    pub fn new(graph: Arc<Graph>, log: Backend, metrics: Arc<Metrics>, seed: u64) -> Self {
         Self {
             committer: Committer::new(graph, seed),
             log,
             metrics,
-            committed,
         }
     }
 
@@ -76,10 +66,6 @@ impl CommitterTask {
             match self.committer.settle(staged, appended) {
                 Settled::Done => {
                     self.metrics.commit_stage("publish", began.elapsed());
-                    // A full channel means that the checkpoint task has news enough.
-                    let _ = self
-                        .committed
-                        .try_send(self.committer.graph().revisions().0);
                     return;
                 }
                 Settled::Repeat(same) => {

@@ -17,11 +17,21 @@ const DEFAULT_FILE: &str = "amadeus.toml";
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
     /// Address for gRPC
-    #[arg(long, env = "AMADEUS_LISTEN", default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        env = "AMADEUS_LISTEN",
+        default_value = "127.0.0.1:50051",
+        value_name = "HOST:PORT"
+    )]
     pub listen: SocketAddr,
 
     /// Address for metrics and health over HTTP (/metrics, /livez, /readyz?verbose)
-    #[arg(long, env = "AMADEUS_HTTP", default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        env = "AMADEUS_HTTP",
+        default_value = "127.0.0.1:9090",
+        value_name = "HOST:PORT"
+    )]
     pub http: SocketAddr,
 
     /// Where the graph is kept: memory: or sqlite://PATH
@@ -41,7 +51,12 @@ pub struct ServeArgs {
     pub grace: u64,
 
     /// Form of the log on standard error
-    #[arg(long, env = "AMADEUS_LOG_FORMAT", default_value = "text", value_name = "FORM")]
+    #[arg(
+        long,
+        env = "AMADEUS_LOG_FORMAT",
+        default_value = "text",
+        value_name = "FORM"
+    )]
     pub log_format: LogFormat,
 
     /// What is logged, for example info or amadeus=debug,warn
@@ -140,18 +155,57 @@ pub struct Config {
 
 /// The keys of a file, with the parser of each.
 const KEYS: [(&str, Set); 12] = [
-    ("listen", |args, value| parse(value, |text| text.parse().map(|a| args.listen = a).map_err(|_| "must be HOST:PORT".into()))),
-    ("http", |args, value| parse(value, |text| text.parse().map(|a| args.http = a).map_err(|_| "must be HOST:PORT".into()))),
-    ("store", |args, value| parse(value, |text| store_url(text).map(|url| args.store = url))),
-    ("load", |args, value| parse(value, |text| Ok(args.load = Some(text.into())))),
-    ("insecure", |args, value| value.as_bool().map(|v| args.insecure = v).ok_or_else(|| "must be true or false".into())),
-    ("grace", |args, value| whole(value, 0).map(|n| args.grace = n)),
-    ("log_format", |args, value| parse(value, |text| LogFormat::from_str(text, true).map(|f| args.log_format = f))),
-    ("log", |args, value| parse(value, |text| log_filter(text).map(|filter| args.log = filter))),
-    ("history_bytes", |args, value| whole(value, 0).map(|n| args.history_bytes = n)),
-    ("history_revisions", |args, value| whole(value, 0).map(|n| args.history_revisions = n)),
-    ("queue", |args, value| whole(value, 1).map(|n| args.queue = n)),
-    ("checkpoint_every", |args, value| whole(value, 1).map(|n| args.checkpoint_every = n)),
+    ("listen", |args, value| {
+        parse(value, |text| {
+            text.parse()
+                .map(|a| args.listen = a)
+                .map_err(|_| "must be HOST:PORT".into())
+        })
+    }),
+    ("http", |args, value| {
+        parse(value, |text| {
+            text.parse()
+                .map(|a| args.http = a)
+                .map_err(|_| "must be HOST:PORT".into())
+        })
+    }),
+    ("store", |args, value| {
+        parse(value, |text| store_url(text).map(|url| args.store = url))
+    }),
+    ("load", |args, value| {
+        parse(value, |text| Ok(args.load = Some(text.into())))
+    }),
+    ("insecure", |args, value| {
+        value
+            .as_bool()
+            .map(|v| args.insecure = v)
+            .ok_or_else(|| "must be true or false".into())
+    }),
+    ("grace", |args, value| {
+        whole(value, 0).map(|n| args.grace = n)
+    }),
+    ("log_format", |args, value| {
+        parse(value, |text| {
+            LogFormat::from_str(text, true).map(|f| args.log_format = f)
+        })
+    }),
+    ("log", |args, value| {
+        parse(value, |text| {
+            log_filter(text).map(|filter| args.log = filter)
+        })
+    }),
+    ("history_bytes", |args, value| {
+        whole(value, 0).map(|n| args.history_bytes = n)
+    }),
+    ("history_revisions", |args, value| {
+        whole(value, 0).map(|n| args.history_revisions = n)
+    }),
+    ("queue", |args, value| {
+        whole(value, 1).map(|n| args.queue = n)
+    }),
+    ("checkpoint_every", |args, value| {
+        whole(value, 1).map(|n| args.checkpoint_every = n)
+    }),
 ];
 
 type Set = fn(&mut ServeArgs, &toml::Value) -> Result<(), String>;
@@ -162,17 +216,30 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn complete(mut args: ServeArgs, matches: &ArgMatches) -> Result<Self, ConfigError> {
-        let mut origins: Vec<_> = KEYS.iter().map(|(key, _)| (*key, origin(matches, key))).collect();
-        let path = args.config.clone().or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|p| p.exists()));
+        let mut origins: Vec<_> = KEYS
+            .iter()
+            .map(|(key, _)| (*key, origin(matches, key)))
+            .collect();
+        let path = args
+            .config
+            .clone()
+            .or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|p| p.exists()));
         if let Some(path) = path {
             for (key, value) in read(&path)? {
-                let wrong = |what| ConfigError::File { path: path.clone(), what };
-                let index = KEYS.iter().position(|(known, _)| *known == key).ok_or_else(|| {
-                    let known = KEYS.map(|(known, _)| known).join(", ");
-                    wrong(format!("unknown key {key:?}; known are {known}"))
-                })?;
+                let wrong = |what| ConfigError::File {
+                    path: path.clone(),
+                    what,
+                };
+                let index = KEYS
+                    .iter()
+                    .position(|(known, _)| *known == key)
+                    .ok_or_else(|| {
+                        let known = KEYS.map(|(known, _)| known).join(", ");
+                        wrong(format!("unknown key {key:?}; known are {known}"))
+                    })?;
                 if origins[index].1 == Origin::Default {
-                    (KEYS[index].1)(&mut args, &value).map_err(|why| wrong(format!("{key} {why}")))?;
+                    (KEYS[index].1)(&mut args, &value)
+                        .map_err(|why| wrong(format!("{key} {why}")))?;
                     origins[index].1 = Origin::File(path.clone());
                 }
             }
@@ -194,10 +261,18 @@ impl Config {
             "listen" => quoted(&args.listen),
             "http" => quoted(&args.http),
             "store" => quoted(&args.store),
-            "load" => args.load.as_ref().map_or_else(|| "\"\"".into(), |path| quoted(&path.display())),
+            "load" => args
+                .load
+                .as_ref()
+                .map_or_else(|| "\"\"".into(), |path| quoted(&path.display())),
             "insecure" => args.insecure.to_string(),
             "grace" => args.grace.to_string(),
-            "log_format" => quoted(&args.log_format.to_possible_value().map_or("text".to_owned(), |v| v.get_name().to_owned())),
+            "log_format" => quoted(
+                &args
+                    .log_format
+                    .to_possible_value()
+                    .map_or("text".to_owned(), |v| v.get_name().to_owned()),
+            ),
             "log" => quoted(&args.log),
             "history_bytes" => args.history_bytes.to_string(),
             "history_revisions" => args.history_revisions.to_string(),
@@ -213,13 +288,24 @@ impl Config {
 }
 
 fn read(path: &Path) -> Result<toml::Table, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.into(), cause })?;
-    text.parse().map_err(|error: toml::de::Error| ConfigError::File { path: path.into(), what: error.to_string() })
+    let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read {
+        path: path.into(),
+        cause,
+    })?;
+    text.parse()
+        .map_err(|error: toml::de::Error| ConfigError::File {
+            path: path.into(),
+            what: error.to_string(),
+        })
 }
 
 fn origin(matches: &ArgMatches, key: &str) -> Origin {
     // `amadeus` alone serves too, and then clap has seen no options.
-    match matches.try_contains_id(key).ok().and_then(|_| matches.value_source(key)) {
+    match matches
+        .try_contains_id(key)
+        .ok()
+        .and_then(|_| matches.value_source(key))
+    {
         Some(ValueSource::CommandLine) => Origin::Flag,
         Some(ValueSource::EnvVariable) => Origin::Environment,
         _ => Origin::Default,
@@ -231,18 +317,28 @@ fn parse(value: &toml::Value, set: impl FnOnce(&str) -> Result<(), String>) -> R
 }
 
 fn whole<N: TryFrom<i64>>(value: &toml::Value, least: i64) -> Result<N, String> {
-    let number = value.as_integer().filter(|n| *n >= least).and_then(|n| N::try_from(n).ok());
+    let number = value
+        .as_integer()
+        .filter(|n| *n >= least)
+        .and_then(|n| N::try_from(n).ok());
     number.ok_or_else(|| format!("must be a whole number of at least {least}"))
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| *n >= 1).ok_or_else(|| "must be a whole number of at least 1".into())
+    text.parse()
+        .ok()
+        .filter(|n| *n >= 1)
+        .ok_or_else(|| "must be a whole number of at least 1".into())
 }
 
 fn store_url(text: &str) -> Result<String, String> {
-    crate::storage::StoreUrl::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    crate::storage::StoreUrl::parse(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
 }
 
 fn log_filter(text: &str) -> Result<String, String> {
-    tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    tracing_subscriber::EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
 }

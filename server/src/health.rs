@@ -34,15 +34,31 @@ impl Health {
     /// Watches over these.
     #[must_use]
     pub fn new(graph: Arc<Graph>, shutdown: Shutdown, metrics: Arc<Metrics>) -> Self {
-        Self { graph, shutdown, metrics }
+        Self {
+            graph,
+            shutdown,
+            metrics,
+        }
     }
 
     /// How every part is.
     #[must_use]
     pub fn checks(&self) -> Vec<Check> {
-        let ending = self.shutdown.has_begun().then(|| "the server is shutting down".to_owned());
+        let ending = self
+            .shutdown
+            .has_begun()
+            .then(|| "the server is shutting down".to_owned());
         let store = self.graph.poisoned().map(ToString::to_string);
-        vec![Check { part: "server", fault: ending }, Check { part: "store", fault: store }]
+        vec![
+            Check {
+                part: "server",
+                fault: ending,
+            },
+            Check {
+                part: "store",
+                fault: store,
+            },
+        ]
     }
 
     /// Whether writes and reads are both served.
@@ -73,14 +89,22 @@ impl Health {
             }
         }
         for service in Self::services() {
-            reporter.set_service_status(service, ServingStatus::NotServing).await;
+            reporter
+                .set_service_status(service, ServingStatus::NotServing)
+                .await;
         }
     }
 
     async fn tell(&self, reporter: &HealthReporter, ready: bool) {
-        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let status = if ready {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
         for service in READING {
-            reporter.set_service_status(service, ServingStatus::Serving).await;
+            reporter
+                .set_service_status(service, ServingStatus::Serving)
+                .await;
         }
         for service in WRITING.into_iter().chain([""]) {
             reporter.set_service_status(service, status).await;

@@ -38,7 +38,11 @@ pub fn routes(shown: Shown) -> Router {
 async fn readyz(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Response {
     let checks = shown.health.checks();
     let ready = checks.iter().all(|check| check.fault.is_none());
-    let verbose = query.is_some_and(|query| query.split('&').any(|key| key == "verbose" || key.starts_with("verbose=")));
+    let verbose = query.is_some_and(|query| {
+        query
+            .split('&')
+            .any(|key| key == "verbose" || key.starts_with("verbose="))
+    });
     let mut body = String::new();
     for check in &checks {
         // Writing to a String does not fail.
@@ -49,14 +53,18 @@ async fn readyz(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Respon
         };
     }
     let _ = writeln!(body, "{}", if ready { "ok" } else { "not ready" });
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, body).into_response()
 }
 
 async fn metrics(State(shown): State<Shown>) -> Response {
     shown.metrics.watchers(shown.context.watchers.count());
     shown.metrics.resyncs(shown.context.watchers.resyncs());
-    shown.metrics.pinned_pages(shown.context.pages.pinned());
+    shown.metrics.pinned_pages(shown.context.pages.count());
     match shown.metrics.render(&shown.graph) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => {

@@ -3,7 +3,7 @@
 use crate::metrics::Metrics;
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -39,7 +39,10 @@ impl CallLayer {
     /// Counts in `metrics`.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, calls: Arc::default() }
+        Self {
+            metrics,
+            calls: Arc::default(),
+        }
     }
 }
 
@@ -47,7 +50,10 @@ impl<S> Layer<S> for CallLayer {
     type Service = Calls<S>;
 
     fn layer(&self, inner: S) -> Calls<S> {
-        Calls { inner, layer: self.clone() }
+        Calls {
+            inner,
+            layer: self.clone(),
+        }
     }
 }
 
@@ -60,7 +66,10 @@ pub struct Calls<S> {
 
 impl<S> Service<Request<Body>> for Calls<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send,
 {
     type Response = Response<Body>;
@@ -90,7 +99,10 @@ where
 
 /// A bug is logged with its cause; the client is told nothing more, and the process lives.
 fn after_panic(panic: &(dyn std::any::Any + Send)) -> Response<Body> {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned());
     tracing::error!(cause = text.unwrap_or_default(), "a call panicked");
     tonic::Status::internal("internal error").into_http()
 }
@@ -108,13 +120,30 @@ struct Call {
 impl Call {
     fn begin(layer: &CallLayer, request: &Request<Body>) -> Self {
         let mut parts = request.uri().path().trim_start_matches('/').splitn(2, '/');
-        let (service, method) = known(parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let (service, method) = known(
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
         layer.metrics.call_started(&service, &method);
         // Relaxed: the number must differ from all others and orders nothing.
         let number = layer.calls.fetch_add(1, Ordering::Relaxed);
-        let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| id.len() <= REQUEST_ID_BYTES);
-        let id = given.map_or_else(|| format!("{:x}-{number:x}", std::process::id()), str::to_owned);
-        Self { metrics: layer.metrics.clone(), service, method, id, began: Instant::now(), ended: false }
+        let given = request
+            .headers()
+            .get(REQUEST_ID)
+            .and_then(|id| id.to_str().ok())
+            .filter(|id| id.len() <= REQUEST_ID_BYTES);
+        let id = given.map_or_else(
+            || format!("{:x}-{number:x}", std::process::id()),
+            str::to_owned,
+        );
+        Self {
+            metrics: layer.metrics.clone(),
+            service,
+            method,
+            id,
+            began: Instant::now(),
+            ended: false,
+        }
     }
 
     fn rpc(&self) -> String {
@@ -139,8 +168,13 @@ impl Call {
             return;
         }
         let took = self.began.elapsed();
-        self.metrics.call_handled(&self.service, &self.method, name_of(code), took);
-        tracing::debug!(code = name_of(code), took_us = took.as_micros(), "call ended");
+        self.metrics
+            .call_handled(&self.service, &self.method, name_of(code), took);
+        tracing::debug!(
+            code = name_of(code),
+            took_us = took.as_micros(),
+            "call ended"
+        );
     }
 }
 
@@ -161,11 +195,18 @@ impl http_body::Body for Watched {
     type Data = bytes::Bytes;
     type Error = tonic::Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<bytes::Bytes>, tonic::Status>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, tonic::Status>>> {
         let this = &mut *self;
-        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.body).poll_frame(cx)));
+        let polled =
+            std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.body).poll_frame(cx)));
         let polled = polled.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(ToString::to_string)
+                .or_else(|| panic.downcast_ref::<String>().cloned());
             tracing::error!(cause = text.unwrap_or_default(), "a stream panicked");
             Poll::Ready(Some(Err(tonic::Status::internal("internal error"))))
         });
@@ -194,20 +235,29 @@ impl http_body::Body for Watched {
 /// A message over the limit is a quota that was exceeded, and so says the contract; tonic says OUT_OF_RANGE.
 fn correct(headers: &mut HeaderMap) {
     let too_large = code_of(headers) == Some(Code::OutOfRange)
-        && headers.get(MESSAGE).and_then(|m| m.to_str().ok()).is_some_and(|m| m.starts_with(&TOO_LARGE.replace(' ', "%20")) || m.starts_with(TOO_LARGE));
+        && headers
+            .get(MESSAGE)
+            .and_then(|m| m.to_str().ok())
+            .is_some_and(|m| {
+                m.starts_with(&TOO_LARGE.replace(' ', "%20")) || m.starts_with(TOO_LARGE)
+            });
     if too_large {
         headers.insert(STATUS, HeaderValue::from(Code::ResourceExhausted as i32));
     }
 }
 
 fn code_of(headers: &HeaderMap) -> Option<Code> {
-    headers.get(STATUS).map(|status| Code::from_bytes(status.as_bytes()))
+    headers
+        .get(STATUS)
+        .map(|status| Code::from_bytes(status.as_bytes()))
 }
 
 /// Service and method as labels. Names that nobody serves share one, for a client could otherwise fill the memory.
 fn known(service: &str, method: &str) -> (String, String) {
     let served = service.starts_with("amadeus.v1.") || service.starts_with("grpc.");
-    let plain = |name: &str| name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.');
+    let plain = |name: &str| {
+        name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.')
+    };
     if served && plain(service) && plain(method) && is_served(service, method) {
         return (service.to_owned(), method.to_owned());
     }
@@ -218,9 +268,18 @@ fn is_served(service: &str, method: &str) -> bool {
     use std::collections::HashSet;
     use std::sync::LazyLock;
     static METHODS: LazyLock<HashSet<(String, String)>> = LazyLock::new(|| {
-        let pool = prost_reflect::DescriptorPool::decode(amadeus_proto::FILE_DESCRIPTOR_SET);
-        let services = pool.iter().flat_map(prost_reflect::DescriptorPool::services);
-        services.flat_map(|s| s.methods().map(move |m| (s.full_name().to_owned(), m.name().to_owned())).collect::<Vec<_>>()).collect()
+        let mut found = HashSet::new();
+        if let Ok(pool) = prost_reflect::DescriptorPool::decode(amadeus_proto::FILE_DESCRIPTOR_SET)
+        {
+            for service in pool.services() {
+                found.extend(
+                    service
+                        .methods()
+                        .map(|m| (service.full_name().to_owned(), m.name().to_owned())),
+                );
+            }
+        }
+        found
     });
     service.starts_with("grpc.") || METHODS.contains(&(service.to_owned(), method.to_owned()))
 }

@@ -2,6 +2,17 @@
 //!
 //! Everything that decides is in `kg-core`; here bytes come in and go out, a store is opened, a task commits, and signals end it.
 
+pub mod app;
+pub mod cli;
+pub mod committer;
+pub mod config;
+pub mod health;
+pub mod http;
+pub mod layer;
+pub mod load;
+pub mod metrics;
 pub mod picture;
 pub mod rpc;
+pub mod shutdown;
 pub mod storage;
+pub mod store;

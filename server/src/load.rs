@@ -50,9 +50,20 @@ pub async fn load(graph: &Graph, path: &Path, time_ms: u64) -> Result<(), LoadEr
         tracing::info!(file = %path.display(), "not loaded: the graph is not empty");
         return Ok(());
     }
-    let text = tokio::fs::read(path).await.map_err(|cause| LoadError::Read { path: path.into(), cause })?;
-    let import = parse_json(&text).map_err(|faults| LoadError::Faults { path: path.into(), faults })?;
-    let refused = |why: String| LoadError::Refused { path: path.into(), why };
+    let text = tokio::fs::read(path)
+        .await
+        .map_err(|cause| LoadError::Read {
+            path: path.into(),
+            cause,
+        })?;
+    let import = parse_json(&text).map_err(|faults| LoadError::Faults {
+        path: path.into(),
+        faults,
+    })?;
+    let refused = |why: String| LoadError::Refused {
+        path: path.into(),
+        why,
+    };
     let transaction = Transaction {
         actor: "amadeus".into(),
         reason: format!("loaded from {}", path.display()).into(),
@@ -60,8 +71,12 @@ pub async fn load(graph: &Graph, path: &Path, time_ms: u64) -> Result<(), LoadEr
         mutation_limit: IMPORT_MUTATIONS,
         ..Transaction::of(import.mutations)
     };
-    let pending = graph.submit(transaction).map_err(|error| refused(error.to_string()))?;
-    let outcome = pending.await.map_err(|_| refused("the server is shutting down".into()))?;
+    let pending = graph
+        .submit(transaction)
+        .map_err(|error| refused(error.to_string()))?;
+    let outcome = pending
+        .await
+        .map_err(|_| refused("the server is shutting down".into()))?;
     let outcome = outcome.map_err(|error| refused(error.to_string()))?;
     tracing::info!(file = %path.display(), revision = outcome.revision, "loaded");
     Ok(())

@@ -3,7 +3,7 @@
 use amadeus::cli::{self, ClientArgs, ClientCommand};
 use amadeus::config::{Config, LogFormat, ServeArgs};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -95,7 +95,8 @@ fn log_to_stderr(args: &ServeArgs) {
     let filter = tracing_subscriber::EnvFilter::try_new(&args.log).unwrap_or_default();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match args.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

@@ -4,14 +4,17 @@
 
 use kg_core::commit::Graph;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Upper bounds of the latency buckets, in seconds: from a lock-free read to the longest deadline.
-const SECONDS: [f64; 16] =
-    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+const SECONDS: [f64; 16] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 5.0, 30.0,
+];
 
 /// Upper bounds of the buckets for transactions in a batch.
 const TRANSACTIONS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0];
@@ -60,30 +63,78 @@ impl Metrics {
             Ok::<_, prometheus::Error>(metric)
         };
         let histograms = |name: &str, help: &str, labels: &[&str], buckets: &[f64]| {
-            let metric = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?;
+            let metric = HistogramVec::new(
+                HistogramOpts::new(name, help).buckets(buckets.to_vec()),
+                labels,
+            )?;
             registry.register(Box::new(metric.clone()))?;
             Ok::<_, prometheus::Error>(metric)
         };
         let rpc = ["grpc_service", "grpc_method"];
-        let resyncs = IntCounter::new("amadeus_watch_resync_total", "Watchers that had to begin again")?;
+        let resyncs = IntCounter::new(
+            "amadeus_watch_resync_total",
+            "Watchers that had to begin again",
+        )?;
         registry.register(Box::new(resyncs.clone()))?;
         Ok(Self {
             started: counters("grpc_server_started_total", "Calls begun", &rpc)?,
-            handled: counters("grpc_server_handled_total", "Calls ended", &["grpc_service", "grpc_method", "grpc_code"])?,
-            handling: histograms("grpc_server_handling_seconds", "Time from a call's begin to its end", &rpc, &SECONDS)?,
-            batch: histograms("amadeus_commit_batch_size", "Transactions that shared one append", &[], &TRANSACTIONS)?,
-            stages: histograms("amadeus_commit_seconds", "Time of each stage of a commit", &["stage"], &SECONDS)?,
+            handled: counters(
+                "grpc_server_handled_total",
+                "Calls ended",
+                &["grpc_service", "grpc_method", "grpc_code"],
+            )?,
+            handling: histograms(
+                "grpc_server_handling_seconds",
+                "Time from a call's begin to its end",
+                &rpc,
+                &SECONDS,
+            )?,
+            batch: histograms(
+                "amadeus_commit_batch_size",
+                "Transactions that shared one append",
+                &[],
+                &TRANSACTIONS,
+            )?,
+            stages: histograms(
+                "amadeus_commit_seconds",
+                "Time of each stage of a commit",
+                &["stage"],
+                &SECONDS,
+            )?,
             revision: gauge("amadeus_graph_revision", "Newest revision")?,
-            oldest_revision: gauge("amadeus_graph_oldest_revision", "Oldest revision that can be read")?,
-            entities: gauges("amadeus_graph_entities", "Entities by kind; placeholders are a kind of their own", &["kind"])?,
+            oldest_revision: gauge(
+                "amadeus_graph_oldest_revision",
+                "Oldest revision that can be read",
+            )?,
+            entities: gauges(
+                "amadeus_graph_entities",
+                "Entities by kind; placeholders are a kind of their own",
+                &["kind"],
+            )?,
             relations: gauge("amadeus_graph_relations", "Relations")?,
-            queue_depth: gauge("amadeus_commit_queue_depth", "Transactions that wait for the committer")?,
-            history_bytes: gauge("amadeus_history_bytes", "Bytes that the history ring holds, by estimate")?,
-            pinned_pages: gauge("amadeus_history_pinned_snapshots", "Snapshots kept for page tokens")?,
+            queue_depth: gauge(
+                "amadeus_commit_queue_depth",
+                "Transactions that wait for the committer",
+            )?,
+            history_bytes: gauge(
+                "amadeus_history_bytes",
+                "Bytes that the history ring holds, by estimate",
+            )?,
+            pinned_pages: gauge(
+                "amadeus_history_pinned_snapshots",
+                "Snapshots kept for page tokens",
+            )?,
             watchers: gauge("amadeus_watchers", "Open watches")?,
             resyncs,
-            degraded: gauges("amadeus_degraded", "1 while a component does not do what it should", &["component"])?,
-            checkpoint_revision: gauge("amadeus_checkpoint_revision", "Revision of the newest checkpoint")?,
+            degraded: gauges(
+                "amadeus_degraded",
+                "1 while a component does not do what it should",
+                &["component"],
+            )?,
+            checkpoint_revision: gauge(
+                "amadeus_checkpoint_revision",
+                "Revision of the newest checkpoint",
+            )?,
             registry,
         })
     }
@@ -95,24 +146,37 @@ impl Metrics {
 
     /// A call ended.
     pub fn call_handled(&self, service: &str, method: &str, code: &str, took: Duration) {
-        self.handled.with_label_values(&[service, method, code]).inc();
-        self.handling.with_label_values(&[service, method]).observe(took.as_secs_f64());
+        self.handled
+            .with_label_values(&[service, method, code])
+            .inc();
+        self.handling
+            .with_label_values(&[service, method])
+            .observe(took.as_secs_f64());
     }
 
     /// A batch was answered.
     pub fn commit_batch(&self, transactions: usize) {
-        #[expect(clippy::cast_precision_loss, reason = "a batch holds thousands, not 2^53")]
-        self.batch.with_label_values::<&str>(&[]).observe(transactions as f64);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a batch holds thousands, not 2^53"
+        )]
+        self.batch
+            .with_label_values::<&str>(&[])
+            .observe(transactions as f64);
     }
 
     /// A stage of a commit took this long.
     pub fn commit_stage(&self, stage: &str, took: Duration) {
-        self.stages.with_label_values(&[stage]).observe(took.as_secs_f64());
+        self.stages
+            .with_label_values(&[stage])
+            .observe(took.as_secs_f64());
     }
 
     /// A component began or ceased to fail.
     pub fn degraded(&self, component: &str, is: bool) {
-        self.degraded.with_label_values(&[component]).set(i64::from(is));
+        self.degraded
+            .with_label_values(&[component])
+            .set(i64::from(is));
     }
 
     /// A checkpoint of this revision is durable.
@@ -144,15 +208,20 @@ impl Metrics {
         let snapshot = &published.snapshot;
         self.revision.set(int(snapshot.revision()));
         self.oldest_revision.set(int(published.history.oldest()));
-        self.history_bytes.set(int(published.history.bytes() as u64));
+        self.history_bytes
+            .set(int(published.history.bytes() as u64));
         self.relations.set(int(snapshot.relation_count() as u64));
         self.queue_depth.set(int(graph.queue_depth() as u64));
         self.entities.reset();
         for (kind, names) in &snapshot.indexes().kinds {
-            self.entities.with_label_values(&[kind.as_str()]).set(int(names.len() as u64));
+            self.entities
+                .with_label_values(&[kind.as_str()])
+                .set(int(names.len() as u64));
         }
         let placeholders = snapshot.indexes().placeholders.len();
-        self.entities.with_label_values(&["(placeholder)"]).set(int(placeholders as u64));
+        self.entities
+            .with_label_values(&["(placeholder)"])
+            .set(int(placeholders as u64));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())

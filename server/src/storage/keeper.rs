@@ -95,6 +95,12 @@ impl Keeper {
         }
     }
 
+    /// The revision of the newest checkpoint.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Relaxed)
+    }
+
     /// Whether a checkpoint is due at `head`.
     #[must_use]
     pub fn is_due(&self, head: u64) -> bool {

@@ -25,7 +25,7 @@ mod survey;
 mod watermark;
 
 pub use backend::Backend;
-pub use backups::{BackupEntry, BackupError, Backups, Prepared};
+pub use backups::{BACKUPS, BackupEntry, BackupError, Backups, Prepared};
 pub use checkpoints::{CheckpointFile, Checkpoints};
 pub use keeper::{Keeper, KeeperError, KeeperPolicy, Kept};
 pub use lock::{Lock, LockError};

@@ -1,0 +1,286 @@
+//! The store as the services see it: backups, restores, the log's past, and how it is all doing.
+//!
+//! It joins what `storage` can do with the graph, and moves what blocks off the runtime's threads.
+
+use crate::rpc::context::{
+    BackupEntry, Compacted, Component, LogTail, RestoreOrder, Restored, Store, StoreError,
+};
+use crate::storage::{self, Backend, BackupError, StoreFiles};
+use amadeus_proto::v1;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use kg_core::commit::{CommitError, Graph};
+use kg_core::log::{CommitLog, ReadError, Record};
+use kg_core::mutation::Mutation;
+use std::sync::Arc;
+
+/// Backups that one list holds.
+const LISTED: usize = storage::BACKUPS;
+
+/// Records read at a time when the log is verified.
+const VERIFIED: usize = 1_000;
+
+/// The store of one server.
+pub struct ServerStore {
+    url: String,
+    log: Backend,
+    files: Option<StoreFiles>,
+    graph: Arc<Graph>,
+}
+
+impl ServerStore {
+    /// Joins a store with the graph that it keeps.
+    #[must_use]
+    pub fn new(url: String, log: Backend, files: Option<StoreFiles>, graph: Arc<Graph>) -> Self {
+        Self {
+            url,
+            log,
+            files,
+            graph,
+        }
+    }
+
+    fn files(&self) -> Result<&StoreFiles, StoreError> {
+        let nowhere = || {
+            StoreError::NotSupported(
+                "a store in memory has no place for backups: serve from sqlite://PATH".into(),
+            )
+        };
+        self.files.as_ref().ok_or_else(nowhere)
+    }
+
+    async fn take_backup(&self, description: String) -> Result<BackupEntry, StoreError> {
+        let backups = self.files()?.backups.clone();
+        let held = self.graph.snapshot();
+        blocking(move || backups.create(&held, &description))
+            .await?
+            .map_err(failed)
+            .and_then(entry)
+    }
+
+    async fn list_backups(&self) -> Result<Vec<BackupEntry>, StoreError> {
+        let Some(files) = &self.files else {
+            return Ok(Vec::new());
+        };
+        let backups = files.backups.clone();
+        let all = blocking(move || backups.list("", LISTED))
+            .await?
+            .map_err(failed)?;
+        Ok(all
+            .into_iter()
+            .rev()
+            .filter_map(|one| entry(one).ok())
+            .collect())
+    }
+
+    async fn go_back(&self, mut order: RestoreOrder) -> Result<Restored, StoreError> {
+        let files = self.files()?.clone();
+        let (id, lain) = (order.id.clone(), files.clone());
+        let prepared = blocking(move || lain.backups.prepare_restore(&id, &lain.checkpoints))
+            .await?
+            .map_err(failed)?;
+        let safety = match self.graph.revisions().0 {
+            0 => None,
+            _ => Some(
+                self.take_backup(format!("before the restore of {}", order.id))
+                    .await?,
+            ),
+        };
+        order.transaction.mutations = vec![Mutation::Restore {
+            checkpoint: prepared.checkpoint,
+            content: prepared.content,
+        }];
+        let pending = self
+            .graph
+            .submit(order.transaction)
+            .map_err(StoreError::Commit)?;
+        let abandoned = |_| {
+            StoreError::Commit(CommitError::Unavailable(
+                "the server is shutting down".into(),
+            ))
+        };
+        let outcome = pending
+            .await
+            .map_err(abandoned)?
+            .map_err(StoreError::Commit)?;
+        // With a checkpoint behind the restore no later start needs the restored file; without one it still finds it.
+        if let Err(error) = files.keeper.keep(outcome.snapshot.clone()).await {
+            tracing::warn!(%error, "restored, but no checkpoint behind it");
+        }
+        Ok(Restored { outcome, safety })
+    }
+
+    /// The oldest revision whose record the log holds.
+    async fn oldest(&self) -> Result<u64, StoreError> {
+        match self.log.read(1, 1).await {
+            Ok(_) => Ok(1),
+            Err(ReadError::Compacted { oldest }) => Ok(oldest),
+            Err(ReadError::Record { .. }) => Ok(1),
+            Err(ReadError::Io(error)) => Err(StoreError::Io(error)),
+        }
+    }
+
+    async fn make_room(&self, keep_from: u64) -> Result<Compacted, StoreError> {
+        let files = self.files()?;
+        let io = |error: &dyn std::fmt::Display| StoreError::Io(error.to_string());
+        let before = self.oldest().await?;
+        files
+            .keeper
+            .keep(self.graph.snapshot().shared())
+            .await
+            .map_err(|e| io(&e))?;
+        if let Some(wanted) = keep_from.checked_sub(1) {
+            let checkpoints = files.checkpoints.clone();
+            let covered = blocking(move || checkpoints.prune())
+                .await?
+                .map_err(|e| io(&e))?;
+            if let Some(revision) = covered
+                .map(|covered| covered.min(wanted))
+                .filter(|revision| *revision >= before)
+            {
+                self.log.compact(revision).await.map_err(|e| io(&e))?;
+            }
+        }
+        let oldest = self.oldest().await?;
+        Ok(Compacted {
+            first_kept_revision: oldest,
+            records_removed: oldest.saturating_sub(before),
+        })
+    }
+
+    async fn prove(&self) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::new();
+        if let Some(files) = &self.files {
+            let checkpoints = files.checkpoints.clone();
+            let listed = blocking(move || checkpoints.list())
+                .await?
+                .map_err(|e| StoreError::Io(e.to_string()))?;
+            found.extend(listed.into_iter().filter_map(|file| {
+                file.header
+                    .err()
+                    .map(|error| format!("the checkpoint {} {error}", file.path.display()))
+            }));
+        }
+        let oldest = self.oldest().await?;
+        let head = self.graph.revisions().0;
+        let mut next = oldest;
+        while next <= head {
+            match self.log.read(next, VERIFIED).await {
+                Ok(records) if records.is_empty() => {
+                    found.push(format!(
+                        "the log ends before revision {next}, the graph is at {head}"
+                    ));
+                    break;
+                }
+                Ok(records) => next += records.len() as u64,
+                Err(error @ (ReadError::Record { .. } | ReadError::Compacted { .. })) => {
+                    found.push(error.to_string());
+                    break;
+                }
+                Err(ReadError::Io(error)) => return Err(StoreError::Io(error)),
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl LogTail for ServerStore {
+    fn read(&self, from: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Record>, ReadError>> {
+        self.log.read(from, limit).boxed()
+    }
+
+    fn last_revision(&self) -> BoxFuture<'_, Result<u64, ReadError>> {
+        // An embedded store has one writer, this process: whatever its log holds and was acknowledged is published.
+        let head = self.graph.revisions().0;
+        async move { Ok(head) }.boxed()
+    }
+}
+
+impl Store for ServerStore {
+    fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    fn checkpoint_revision(&self) -> u64 {
+        self.files
+            .as_ref()
+            .map_or(0, |files| files.keeper.revision())
+    }
+
+    fn components(&self) -> Vec<Component> {
+        let fault = self.graph.poisoned().map(ToString::to_string);
+        let health = if fault.is_some() {
+            v1::Health::Down
+        } else {
+            v1::Health::Up
+        };
+        vec![Component {
+            name: "store",
+            health,
+            message: fault.unwrap_or_default(),
+        }]
+    }
+
+    fn backup(&self, description: String) -> BoxFuture<'_, Result<BackupEntry, StoreError>> {
+        self.take_backup(description).boxed()
+    }
+
+    fn backups(&self) -> BoxFuture<'_, Result<Vec<BackupEntry>, StoreError>> {
+        self.list_backups().boxed()
+    }
+
+    fn restore(&self, order: RestoreOrder) -> BoxFuture<'_, Result<Restored, StoreError>> {
+        self.go_back(order).boxed()
+    }
+
+    fn compact(&self, keep_from: u64) -> BoxFuture<'_, Result<Compacted, StoreError>> {
+        self.make_room(keep_from).boxed()
+    }
+
+    fn verify(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        self.prove().boxed()
+    }
+}
+
+/// What blocks, on a thread for that. A panic there is a bug, told as one.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StoreError::Io(format!("work on the store ended badly: {error}")))
+}
+
+fn entry(found: storage::BackupEntry) -> Result<BackupEntry, StoreError> {
+    let content = found
+        .content
+        .map_err(|what| StoreError::Corrupt(format!("the backup {} {what}", found.id)))?;
+    Ok(BackupEntry {
+        id: found.id,
+        description: content.description,
+        revision: content.revision,
+        hash: content.hash,
+        size_bytes: found.size,
+        created_ms: content.created_ms,
+        entities: content.entities,
+        relations: content.relations,
+    })
+}
+
+fn failed(error: BackupError) -> StoreError {
+    use kg_core::error::Fault;
+    match &error {
+        BackupError::NotFound(id) => StoreError::NotFound(format!("backup {id:?}")),
+        BackupError::Unreadable { .. } | BackupError::NotProved { .. } => {
+            StoreError::Corrupt(error.to_string())
+        }
+        BackupError::TooMany(_) => StoreError::Full(error.to_string()),
+        BackupError::DescriptionTooLong(_) => {
+            StoreError::Invalid(Fault::new("description", error.to_string()))
+        }
+        BackupError::Io { cause, .. } if cause.kind() == std::io::ErrorKind::StorageFull => {
+            StoreError::Full(error.to_string())
+        }
+        BackupError::Io { .. } => StoreError::Io(error.to_string()),
+    }
+}
