@@ -121,7 +121,7 @@ async fn a_path_is_found_or_not() {
 #[tokio::test]
 async fn pictures_and_pages_are_the_same_every_time() {
     let mut server = diamond().await;
-    for format in [0, 1, 2] {
+    for format in [0, 1, 2, 3] {
         let request = v1::VisualizeRequest {
             format,
             ..Default::default()
