@@ -1,7 +1,10 @@
 //! Files that are refused: each names the path of what is wrong with it, and a file with several faults names them all.
 
+use kg_core::commit::Graph;
 use kg_core::interchange::{CsvChunks, parse_json, recognise};
 use kg_core::limits;
+use kg_core::mutation::Transaction;
+use kg_core::snapshot::Snapshot;
 
 /// A file, the path of each fault in the order in which they are told, and a word that the first reason must hold.
 type Case = (&'static str, &'static [&'static str], &'static str);
@@ -493,4 +496,24 @@ fn rows_of_csv_are_refused_by_row_and_column() {
         .expect("an answer")
         .expect_err("no UTF-8");
     assert_eq!(faults[0].to_string(), "row 1.to: is not UTF-8");
+}
+
+#[test]
+fn a_misspelt_end_is_refused_and_only_a_service_becomes_a_placeholder() {
+    let file = |to: &str| {
+        format!(
+            r#"{{"amadeus": 1, "entities": [{{"kind": "team", "name": "a"}}], "relations": [{{"from": "s", "relation": "uses", "to": "{to}"}}]}}"#
+        )
+    };
+    let commit = |to: &str| {
+        let import = parse_json(file(to).as_bytes()).expect("no faults");
+        let graph = Graph::in_memory();
+        let outcome = graph.commit(Transaction::of(import.mutations));
+        (outcome, graph.read(Snapshot::entity_count))
+    };
+    assert!(matches!(commit("team/a"), (Ok(_), 2)));
+    assert!(matches!(commit("other"), (Ok(_), 3)));
+    let (outcome, entities) = commit("team/b");
+    assert!(outcome.is_err());
+    assert_eq!(entities, 0);
 }
