@@ -178,7 +178,7 @@ mod tests {
             revision: 17,
             kind: kind.into(),
             subject: Some(subject),
-            previous: None,
+            ..Change::default()
         }
     }
 
