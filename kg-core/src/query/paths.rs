@@ -71,7 +71,7 @@ fn parents(walk: &Walk<'_>, order: &Order<'_>, layers: &[Vec<u32>]) -> Vec<u32> 
     let mut rank = vec![NONE; walk.depth.len()];
     for layer in layers {
         let mut ranked: Vec<(u32, Placed)> = Vec::with_capacity(layer.len());
-        for id in layer {
+        for (id, placed) in layer.iter().zip(order.places(layer)) {
             let mut best = (NONE, NONE);
             let depth = walk.depth[*id as usize];
             if depth > 0 {
@@ -82,7 +82,7 @@ fn parents(walk: &Walk<'_>, order: &Order<'_>, layers: &[Vec<u32>]) -> Vec<u32> 
                 });
             }
             parent[*id as usize] = best.1;
-            ranked.push((best.0, order.place(*id)));
+            ranked.push((best.0, placed));
         }
         ranked.sort_unstable_by(|(a, x), (b, y)| a.cmp(b).then_with(|| order.compare(x, y)));
         for (place, (_, placed)) in (0..).zip(ranked) {

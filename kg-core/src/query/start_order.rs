@@ -73,10 +73,7 @@ pub fn start_order(
         starts,
         &mut rest.meter(),
         |members| {
-            let level = first_level(adjacency, inside.as_deref(), members, &level_of);
-            for id in members {
-                level_of[*id as usize] = level;
-            }
+            let level = set_level(adjacency, inside.as_deref(), members, &mut level_of);
             if levels.len() <= level {
                 levels.resize_with(level + 1, Vec::new);
             }
@@ -96,38 +93,42 @@ pub fn start_order(
 
 /// Every service, and every entity that the label touches.
 fn everything(snapshot: &Snapshot, label: &Label) -> Vec<u32> {
-    let mut touched = vec![false; snapshot.id_bound() as usize];
-    if let Some(relations) = snapshot.relations(label.as_str()) {
-        for (from, to, _) in relations.edges() {
-            touched[from.index()] = true;
-            touched[to.index()] = true;
-        }
-    }
+    let relations = snapshot
+        .relations(label.as_str())
+        .map(|all| all.adjacency());
+    let touched = |id: EntityId| {
+        relations.is_some_and(|a| !a.outgoing(id).is_empty() || !a.incoming(id).is_empty())
+    };
+    let registered = |id| snapshot.by_id(id).is_some_and(|e| e.service().is_some());
     (0..snapshot.id_bound())
-        .filter(|id| {
-            touched[*id as usize]
-                || snapshot
-                    .by_id(EntityId::new(*id))
-                    .is_some_and(|e| e.service().is_some())
-        })
+        .filter(|id| touched(EntityId::new(*id)) || registered(EntityId::new(*id)))
         .collect()
 }
 
-/// The first level on which everything that `members` need, apart from each other, stands below.
-fn first_level(
+/// Gives `members` their level: the first on which everything that they need, apart from each other, stands below.
+fn set_level(
     adjacency: &Adjacency,
     inside: Option<&[bool]>,
     members: &[u32],
-    level_of: &[usize],
+    level_of: &mut [usize],
 ) -> usize {
-    let together: std::collections::HashSet<u32> = members.iter().copied().collect();
+    for id in members {
+        level_of[*id as usize] = TOGETHER;
+    }
     let mut level = 0;
     for id in members {
         adjacency.outgoing(EntityId::new(*id)).for_each(|to| {
-            if !together.contains(&to) && inside.is_none_or(|inside| inside[to as usize]) {
-                level = level.max(level_of[to as usize] + 1);
+            let below = level_of[to as usize];
+            if below != TOGETHER && inside.is_none_or(|inside| inside[to as usize]) {
+                level = level.max(below + 1);
             }
         });
     }
+    for id in members {
+        level_of[*id as usize] = level;
+    }
     level
 }
+
+/// Stands for the level of a component while it is looked for.
+const TOGETHER: usize = usize::MAX;
