@@ -3,6 +3,7 @@
 //! Traversals run on dense ids, layer by layer and never by recursion; names are looked at only for what an answer shows.
 //! Each takes a [`Budget`] and says when it was cut short. None waits, none fails on IO.
 
+mod bits;
 mod budget;
 mod capability;
 mod components;

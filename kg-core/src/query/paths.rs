@@ -5,6 +5,7 @@
 //! is marked; forwards, layer by layer, each marked entity is ranked by its best parent's rank and then by its own name.
 //! Two paths of one length differ first where their owners' ranks differ, so a parent's rank stands for its whole path.
 
+use super::bits::Bits;
 use super::order::{Order, Placed};
 use super::walk::Walk;
 use crate::model::EntityRef;
@@ -26,7 +27,8 @@ pub(super) fn paths(walk: &Walk<'_>, order: &Order<'_>, hits: &[u32]) -> Vec<Vec
 
 /// As [`paths`], by number.
 pub(super) fn path_ids(walk: &Walk<'_>, order: &Order<'_>, hits: &[u32]) -> Vec<Vec<u32>> {
-    let parent = parents(walk, order, &marked(walk, hits));
+    let depths = walk.depths();
+    let parent = parents(walk, order, &depths, &marked(walk, &depths, hits));
     hits.iter()
         .map(|hit| {
             let mut path = vec![*hit];
@@ -42,21 +44,19 @@ pub(super) fn path_ids(walk: &Walk<'_>, order: &Order<'_>, hits: &[u32]) -> Vec<
 }
 
 /// The hits and everything on a shortest way to one of them, by depth.
-fn marked(walk: &Walk<'_>, hits: &[u32]) -> Vec<Vec<u32>> {
-    let mut seen = vec![false; walk.depth.len()];
+fn marked(walk: &Walk<'_>, depths: &[u32], hits: &[u32]) -> Vec<Vec<u32>> {
+    let mut seen = Bits::new(walk.snapshot.id_bound());
     let mut layers: Vec<Vec<u32>> = vec![Vec::new(); walk.layers.len()];
     for hit in hits {
-        if !std::mem::replace(&mut seen[*hit as usize], true) {
-            layers[walk.depth[*hit as usize] as usize].push(*hit);
+        if seen.insert(*hit) {
+            layers[depths[*hit as usize] as usize].push(*hit);
         }
     }
     for depth in (1..layers.len()).rev() {
         let (nearer, here) = layers.split_at_mut(depth);
         for id in &here[0] {
             walk.ways.behind(*id, |before| {
-                let before_depth = walk.depth[before as usize] as usize;
-                if before_depth + 1 == depth && !std::mem::replace(&mut seen[before as usize], true)
-                {
+                if depths[before as usize] as usize == depth - 1 && seen.insert(before) {
                     nearer[depth - 1].push(before);
                 }
             });
@@ -66,17 +66,17 @@ fn marked(walk: &Walk<'_>, hits: &[u32]) -> Vec<Vec<u32>> {
 }
 
 /// By id: the one before it on its path.
-fn parents(walk: &Walk<'_>, order: &Order<'_>, layers: &[Vec<u32>]) -> Vec<u32> {
-    let mut parent = vec![NONE; walk.depth.len()];
-    let mut rank = vec![NONE; walk.depth.len()];
+fn parents(walk: &Walk<'_>, order: &Order<'_>, depths: &[u32], layers: &[Vec<u32>]) -> Vec<u32> {
+    let mut parent = vec![NONE; depths.len()];
+    let mut rank = vec![NONE; depths.len()];
     for layer in layers {
         let mut ranked: Vec<(u32, Placed)> = Vec::with_capacity(layer.len());
         for (id, placed) in layer.iter().zip(order.places(layer)) {
             let mut best = (NONE, NONE);
-            let depth = walk.depth[*id as usize];
+            let depth = depths[*id as usize];
             if depth > 0 {
                 walk.ways.behind(*id, |before| {
-                    if walk.depth[before as usize] == depth - 1 {
+                    if depths[before as usize] == depth - 1 {
                         best = best.min((rank[before as usize], before));
                     }
                 });

@@ -107,7 +107,7 @@ impl Reached<'_> {
             .filter_map(|(id, path)| {
                 Some(Hit {
                     key: order.key(id)?.clone(),
-                    depth: self.0.depth[id as usize],
+                    depth: u32::try_from(path.len().checked_sub(1)?).ok()?,
                     path,
                 })
             })

@@ -1,12 +1,16 @@
 //! The walk behind every traversal: breadth first, layer by layer, on ids.
 //!
-//! One dense table says at which depth an id was met; each layer is the list of ids met there. On a graph of 68,000
-//! entities and 304,000 relations the whole walk takes about a millisecond.
+//! A set of bits says which ids were met; each layer is the list of those met at its depth. A table of depths is made only
+//! once paths are asked for.
 
+use super::bits::Bits;
 use super::budget::{Budget, Meter};
 use super::direction::Ways;
 use super::order::Order;
 use crate::snapshot::Snapshot;
+
+/// Entities whose neighbours are looked up together.
+const AT_ONCE: usize = 64;
 
 /// The depth of what was not met.
 pub(super) const UNSEEN: u32 = u32::MAX;
@@ -15,8 +19,7 @@ pub(super) const UNSEEN: u32 = u32::MAX;
 pub(super) struct Walk<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) ways: Ways<'a>,
-    /// By id: at which depth it was met.
-    pub(super) depth: Vec<u32>,
+    met: Bits,
     /// Ids by depth; the first layer are the roots.
     pub(super) layers: Vec<Vec<u32>>,
     /// Whether the budget ended it.
@@ -43,12 +46,12 @@ impl<'a> Walk<'a> {
         let mut walk = Self {
             snapshot,
             ways,
-            depth: vec![UNSEEN; snapshot.id_bound() as usize],
+            met: Bits::new(snapshot.id_bound()),
             layers: Vec::new(),
             truncated: false,
         };
         for root in &roots {
-            walk.depth[*root as usize] = 0;
+            walk.met.insert(*root);
         }
         walk.layers.push(roots);
         walk.go(end, budget);
@@ -58,7 +61,7 @@ impl<'a> Walk<'a> {
     fn go(&mut self, end: End, budget: &Budget<'_>) {
         let mut meter = budget.meter();
         let hops = end.hops.unwrap_or(u32::MAX);
-        for depth in 1..UNSEEN {
+        for depth in 1..u32::MAX {
             if depth > hops || end.met.is_some_and(|id| self.met(id)) {
                 return;
             }
@@ -66,7 +69,7 @@ impl<'a> Walk<'a> {
                 self.truncated = self.goes_on();
                 return;
             }
-            let (mut layer, late) = self.next_layer(depth, &mut meter);
+            let (mut layer, late) = self.next_layer(&mut meter);
             let found = end.met.is_some_and(|id| self.met(id));
             if layer.len() > meter.entities && !found {
                 self.cut(&mut layer, meter.entities);
@@ -84,25 +87,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn next_layer(&mut self, depth: u32, meter: &mut Meter<'_>) -> (Vec<u32>, bool) {
+    fn next_layer(&mut self, meter: &mut Meter<'_>) -> (Vec<u32>, bool) {
         let mut layer = Vec::new();
         let Self {
-            ways,
-            depth: depths,
-            layers,
-            ..
+            ways, met, layers, ..
         } = self;
-        for id in layers.last().into_iter().flatten() {
-            let mut visits = 1;
-            ways.ahead(*id, |next| {
-                visits += 1;
-                let known = &mut depths[next as usize];
-                if *known == UNSEEN {
-                    *known = depth;
+        for some in layers.last().map_or(&[][..], |last| last).chunks(AT_ONCE) {
+            let visits = ways.ahead_of(some, |next| {
+                if met.insert(next) {
                     layer.push(next);
                 }
             });
-            if meter.spend(visits) {
+            if meter.spend(some.len() + visits) {
                 return (layer, true);
             }
         }
@@ -112,34 +108,42 @@ impl<'a> Walk<'a> {
     /// Keeps the first `most` of a layer by kind and name.
     fn cut(&mut self, layer: &mut Vec<u32>, most: usize) {
         let kept = Order::new(self.snapshot).slice(layer, 0, most);
-        for id in layer.drain(..) {
-            self.depth[id as usize] = UNSEEN;
-        }
+        layer.iter().for_each(|id| self.met.remove(*id));
         for id in &kept {
-            self.depth[*id as usize] = u32::try_from(self.layers.len()).unwrap_or(UNSEEN);
+            self.met.insert(*id);
         }
         *layer = kept;
     }
 
     /// Whether the last layer leads to anything new.
     fn goes_on(&self) -> bool {
-        self.layers.last().into_iter().flatten().any(|id| {
+        let last = self.layers.last().map_or(&[][..], |last| last);
+        last.chunks(AT_ONCE).any(|some| {
             let mut new = false;
             self.ways
-                .ahead(*id, |next| new |= self.depth[next as usize] == UNSEEN);
+                .ahead_of(some, |next| new |= !self.met.contains(next));
             new
         })
     }
 
     /// Whether it met this id, roots included.
     pub(super) fn met(&self, id: u32) -> bool {
-        self.depth
-            .get(id as usize)
-            .is_some_and(|depth| *depth != UNSEEN)
+        self.met.contains(id)
     }
 
     /// Everything it met, roots first.
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
         self.layers.iter().flatten().copied()
+    }
+
+    /// By id: at which depth it was met.
+    pub(super) fn depths(&self) -> Vec<u32> {
+        let mut depths = vec![UNSEEN; self.snapshot.id_bound() as usize];
+        for (depth, layer) in (0..).zip(&self.layers) {
+            for id in layer {
+                depths[*id as usize] = depth;
+            }
+        }
+        depths
     }
 }
