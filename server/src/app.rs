@@ -11,7 +11,7 @@ use crate::http::{Shown, routes};
 use crate::layer::CallLayer;
 use crate::load::{LoadError, load};
 use crate::metrics::Metrics;
-use crate::rpc::{Admin, Context, GraphRpc, QueryRpc};
+use crate::rpc::{Admin, Context, GraphRpc, QueryRpc, Shortcut};
 use crate::shutdown::{Shutdown, first_signal};
 use crate::storage::{self, Backend, KeeperPolicy, OpenError, OpenOptions, Opened, StoreFiles};
 use crate::store::ServerStore;
@@ -258,10 +258,11 @@ fn serve_calls(
         .add_service(health)
         .add_service(reflection().build_v1().map_err(wrong)?)
         .add_service(reflection().build_v1alpha().map_err(wrong)?)
-        .add_service(
+        .add_service(Shortcut::around(
             GraphServiceServer::new(GraphRpc::new(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),
-        )
+            context.clone(),
+        ))
         .add_service(
             QueryServiceServer::new(QueryRpc::new(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),
