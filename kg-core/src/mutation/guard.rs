@@ -183,11 +183,13 @@ fn entity_revision(snapshot: &Snapshot, key: &EntityRef) -> Option<u64> {
         .map(|e| e.modified_revision)
 }
 
+/// The revision of what holds a node, whether the node itself exists or not: so two writers of one section that both read
+/// it before cannot both succeed.
 fn node_revision(snapshot: &Snapshot, path: &Path) -> Option<u64> {
-    snapshot.node(path).ok()?;
     match (TypedSection::of(path), path.parts().get(1)) {
         (Some(section), Some(crate::model::Part::Key(name))) => snapshot
             .find(section.kind().as_str(), name)
+            .filter(|e| !e.is_placeholder())
             .map(|e| e.modified_revision),
         (Some(_), _) => Some(snapshot.revision()),
         (None, _) => snapshot.section_revision(path.section()),

@@ -131,12 +131,20 @@ pub fn relation_key(
     })
 }
 
+/// Bytes of a path that is shown whole in the message about it.
+const SHOWN_BYTES: usize = 256;
+
 /// A dot path.
 ///
 /// # Errors
 /// A fault of `field`.
 pub fn path(field: &str, text: &str) -> Result<Path, Fault> {
-    Path::parse(text).map_err(|fault| Fault::new(field, fault.reason))
+    Path::parse(text).map_err(|fault| {
+        if text.is_empty() || text.len() > SHOWN_BYTES {
+            return Fault::new(field, fault.reason);
+        }
+        Fault::new(field, format!("{text:?} {}", fault.reason))
+    })
 }
 
 /// A number that must name a value of an enum.

@@ -1,5 +1,6 @@
 """Many clients at once: exactly what was written, exactly once, and nobody sees time run backwards."""
 
+import re
 import threading
 
 import grpc
@@ -53,7 +54,7 @@ class ManyClients(ServerTest):
             (now["revision"], now["entities"], now["placeholders"], now["relations"]), (total, total, 1, total)
         )
         self.assertEqual([at for at, *_ in seen], sorted(at for at, *_ in seen))
-        created = [(at, name) for at, kind, name in seen if kind == "CREATED" and name.startswith("service/s0")]
+        created = [(at, name) for at, kind, name in seen if kind == "CREATED" and re.fullmatch(r"service/s\d+", name)]
         self.assertEqual(sorted(name for _, name in created), [f"service/s{number:05}" for number in range(total)])
         self.assertEqual([at for at, _ in created], revisions)
 

@@ -149,6 +149,6 @@ class AfterARestart(ServerTest):
         for _ in range(20):
             self.call(GRAPH + "Watch", {"from_revision": 1}).started()
         for index in range(200):
-            put(self.call, f"slow/{index}", text="x" * 20_000)
+            put(self.call, f"slow/{index}", filling="x" * 20_000)
         messages = until(self.call(GRAPH + "Watch", {"from_revision": 1}, timeout=60), 200)
         self.assertEqual([one[0] for message in messages for one in told(message)], list(range(1, 201)))

@@ -379,3 +379,29 @@ async fn prune_takes_what_nobody_needs_and_no_more() {
     assert!(service(&server, "ghost").await.is_ok());
     assert_eq!(server.head(), 3);
 }
+
+#[tokio::test]
+async fn an_expected_revision_of_a_node_is_that_of_its_section() {
+    let mut server = Server::start().await;
+    let write = |path: &str, expected_revision| v1::UpdateNodeRequest {
+        path: path.into(),
+        value: Some(number(1.0)),
+        expected_revision: Some(expected_revision),
+        ..Default::default()
+    };
+    server
+        .graph
+        .update_node(write("doc.a", 0))
+        .await
+        .expect("new");
+    for expected in [0, 7] {
+        let stale = server.graph.update_node(write("doc.b", expected)).await;
+        assert_eq!(
+            stale.expect_err("doc is at 1").code(),
+            Code::Aborted,
+            "{expected}"
+        );
+    }
+    let second = server.graph.update_node(write("doc.b", 1)).await;
+    assert_eq!(revision(second.expect("as read").into_inner().header), 2);
+}

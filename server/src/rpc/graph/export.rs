@@ -4,7 +4,6 @@
 //! stops when that has gone. The same revision gives the same bytes, and the same pieces.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use amadeus_proto::v1;
 use bytes::{Bytes, BytesMut};
@@ -31,7 +30,7 @@ type Piece = Result<Option<Bytes>, Status>;
 
 impl Context {
     pub(super) async fn export(
-        self: &Arc<Self>,
+        &self,
         request: Request<v1::ExportRequest>,
     ) -> Result<Response<BoxStream<'static, Result<v1::ExportResponse, Status>>>, Status> {
         let asked = request.get_ref();
@@ -51,18 +50,14 @@ impl Context {
                 let _ = pieces.send.blocking_send(Err(status));
             }
         });
-        let state = Some((self.clone(), receive));
-        let pieces = stream::unfold(state, |state| async move {
-            let (context, mut receive) = state?;
-            let piece = tokio::select! {
-                biased;
-                () = context.stopped() => Err(status::stopping()),
-                piece = receive.recv() => piece.unwrap_or_else(|| {
-                    Err(status::internal("writing an export", &"it ended before its end"))
-                }),
-            };
+        let pieces = stream::unfold(Some(receive), |receive| async move {
+            let mut receive = receive?;
+            let piece = receive.recv().await.unwrap_or_else(|| {
+                let cause = "it ended before its end";
+                Err(status::internal("writing an export", &cause))
+            });
             match piece {
-                Ok(Some(piece)) => Some((Ok(piece), Some((context, receive)))),
+                Ok(Some(piece)) => Some((Ok(piece), Some(receive))),
                 Ok(None) => None,
                 Err(status) => Some((Err(status), None)),
             }

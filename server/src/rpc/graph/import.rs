@@ -128,12 +128,8 @@ impl Import {
             if let Some(chunk) = self.chunks.pop_front() {
                 return self.chunk(chunk).await;
             }
-            let context = self.context.clone();
-            let sent = tokio::select! {
-                biased;
-                () = context.stopped() => return Err(status::stopping()),
-                sent = self.sent.message() => sent?,
-            };
+            // A server that stops lets an import go on for as long as it waits for calls: it ends by itself.
+            let sent = self.sent.message().await?;
             match sent.map(|message| message.part) {
                 Some(Some(Part::Options(options))) => self.begin(options)?,
                 Some(Some(Part::Chunk(bytes))) => {
