@@ -88,17 +88,6 @@ pub fn picture(snapshot: &Snapshot, view: &View) -> Result<Picture, QueryError> 
 }
 
 impl Picture {
-    /// A picture of a part of the graph.
-    ///
-    /// # Errors
-    /// More than [`PICTURE_ENTITIES`] entities.
-    pub fn of(part: &Subgraph) -> Result<Self, QueryError> {
-        if part.entities.len() > PICTURE_ENTITIES {
-            return Err(QueryError::PictureTooLarge(part.entities.len()));
-        }
-        Ok(draw(part))
-    }
-
     /// The picture as JSON: `{"edges": [{"from", "relation", "to"}], "nodes": [{"category", "health", "id", "kind",
     /// "name", "placeholder"}]}`, laid out for people.
     #[must_use]

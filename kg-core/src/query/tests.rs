@@ -8,6 +8,8 @@ use crate::model::{
 };
 use crate::mutation::{Mutation, Transaction};
 use crate::snapshot::Snapshot;
+use crate::testing::generate;
+use crate::testing::oracle::Oracle;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -442,4 +444,46 @@ fn a_picture_of_too_much_is_refused_with_the_count() {
         ..View::default()
     };
     assert_eq!(picture(&snapshot, &near).expect("small").nodes.len(), 2);
+}
+
+#[test]
+fn pages_of_a_larger_graph_agree_with_the_oracle() {
+    let snapshot = generate::scale_free(7, 250, 1_000);
+    let oracle = Oracle::of(&snapshot);
+    let hub = generate::hub();
+    let far = oracle
+        .reach(std::slice::from_ref(&hub), &Along::All, Direction::In, None)
+        .pop()
+        .expect("many need the hub")
+        .key;
+    for (root, direction) in [
+        (&hub, Direction::In),
+        (&far, Direction::Out),
+        (&far, Direction::Both),
+    ] {
+        let question = Question {
+            roots: std::slice::from_ref(root),
+            along: Along::All,
+            direction,
+            hops: None,
+        };
+        let expected = oracle.reach(question.roots, &Along::All, direction, None);
+        let found = reach(&snapshot, &question, &Budget::unlimited()).expect("it exists");
+        assert_eq!(found.total(), expected.len());
+        for size in [1, 7, 100, 1_000] {
+            let paged: Vec<Hit> = (0..expected.len())
+                .step_by(size)
+                .flat_map(|from| found.page(from, size))
+                .collect();
+            assert_eq!(paged, expected, "pages of {size} {direction:?}");
+        }
+        let most = expected.len() / 2;
+        let budget = Budget {
+            max_entities: u32::try_from(most).ok(),
+            ..Budget::unlimited()
+        };
+        let cut = reach(&snapshot, &question, &budget).expect("it exists");
+        assert_eq!(cut.page(0, usize::MAX), expected[..most]);
+        assert!(cut.truncated());
+    }
 }
