@@ -1,6 +1,8 @@
-//! What surrounds every call: a request id, a log line, metrics, panic isolation, and one correction of a status.
+//! What surrounds every call: a request id, a log line, metrics, panic isolation, its deadline, and one correction of a status.
 
 use crate::metrics::Metrics;
+use crate::rpc::freshness::last_moment;
+use crate::rpc::status;
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
@@ -11,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use tokio::time::Instant;
 use tonic::Code;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -86,14 +88,25 @@ where
         // The clone that was polled ready is the one to call.
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
+        let last_moment = last_moment(request.headers());
         let work = async move {
-            let response = match AssertUnwindSafe(inner.call(request)).catch_unwind().await {
-                Ok(response) => response?,
-                Err(panic) => after_panic(&*panic),
+            let answer = AssertUnwindSafe(inner.call(request)).catch_unwind();
+            let response = match in_time(answer, last_moment).await {
+                Some(Ok(response)) => response?,
+                Some(Err(panic)) => after_panic(&*panic),
+                None => status::deadline("answering").into_http(),
             };
             Ok(call.respond(response))
         };
         Box::pin(work.instrument(span))
+    }
+}
+
+/// What comes before this moment. tonic ends an overdue call as well, but as CANCELLED.
+async fn in_time<T>(answer: impl Future<Output = T>, last_moment: Option<Instant>) -> Option<T> {
+    match last_moment {
+        Some(moment) => tokio::time::timeout_at(moment, answer).await.ok(),
+        None => Some(answer.await),
     }
 }
 

@@ -121,7 +121,9 @@ fn parse(text: &str) -> Result<Path, String> {
             let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
             let index = plain.then(|| digits.parse::<u32>().ok()).flatten();
             let index = index.ok_or_else(|| {
-                format!("has {digits:?} at byte {at}, where an index must be a whole number")
+                format!(
+                    "has {digits:?} at byte {at}, where an index must be a whole number below 2^32"
+                )
             })?;
             parts.push(Part::Index(index as usize));
             rest = &after[end + 1..];

@@ -261,8 +261,10 @@ pub fn endpoint_value(endpoint: &Endpoint) -> Value {
 
 fn schema_value(schema: &Schema) -> Value {
     let mut out = Writer::default();
-    out.put("proto_path", Value::string(&schema.proto_path));
-    out.put("methods", texts(&schema.methods));
+    out.text("proto_path", &schema.proto_path);
+    if !schema.methods.is_empty() {
+        out.put("methods", texts(&schema.methods));
+    }
     Value::Object(out.0)
 }
 

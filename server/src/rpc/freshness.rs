@@ -27,6 +27,13 @@ pub fn deadline(metadata: &MetadataMap) -> Option<Instant> {
     Instant::now().checked_add(given - MARGIN.min(given / 4))
 }
 
+/// The same for a whole call, later than what it waits for and still before the transport gives up.
+#[must_use]
+pub fn last_moment(headers: &http::HeaderMap) -> Option<Instant> {
+    let given = parse_timeout(headers.get("grpc-timeout")?.to_str().ok()?)?;
+    Instant::now().checked_add(given - (MARGIN / 2).min(given / 8))
+}
+
 /// `grpc-timeout` is at most eight digits and a unit.
 fn parse_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

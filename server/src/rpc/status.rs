@@ -76,8 +76,10 @@ pub fn refusal(refusal: Refusal) -> Status {
     match refusal {
         Refusal::Invalid(list) => faults(list),
         Refusal::NotFound(_) => Status::not_found(message),
-        // The only way to want absence is to expect revision 0, and a revision that is not as expected is ABORTED.
-        Refusal::AlreadyExists(_) => Status::aborted(format!("{message}: revision 0 was expected")),
+        // The only way to want absence is to expect revision 0; trying again would not help, so it is not ABORTED.
+        Refusal::AlreadyExists(_) => {
+            Status::already_exists(format!("{message}: revision 0 was expected"))
+        }
         Refusal::RevisionMismatch { .. } => Status::aborted(message),
         Refusal::Precondition { reason, blockers } => {
             let violation = |who: &String| {

@@ -319,9 +319,9 @@ def register(call, name, *dependencies, **fields):
     return call(GRAPH + "RegisterService", {"service": service})
 
 
-def put(call, text, **properties):
+def put(call, entity, /, **properties):
     """Creates or replaces `kind/name` with these properties."""
-    return call(GRAPH + "PutEntity", {"entity": {"ref": ref(text), "properties": properties}})
+    return call(GRAPH + "PutEntity", {"entity": {"ref": ref(entity), "properties": properties}})
 
 
 def relate(call, start, relation, end, **properties):

@@ -37,12 +37,8 @@ class Backups(ServerTest):
         for one in taken.values():
             self.assertEqual(by_revision.setdefault(one["revision"], one["hash"]), one["hash"])
             self.assertGreater(one["size_bytes"], 0)
-        files = [
-            one
-            for one in self.folder.rglob("*")
-            if one.is_file() and any(part.startswith("backup") for part in one.relative_to(self.folder).parts)
-        ]
-        self.assertGreaterEqual(len(files), count)
+        files = list(self.folder.glob("*.backups/*.backup"))
+        self.assertEqual(len(files), count)
         for one in self.rng.sample(sorted(taken.values(), key=lambda one: one["id"]), size(6, 40)):
             before = status(self.call)
             reply = self.call(ADMIN + "Restore", {"id": one["id"]}, timeout=120)

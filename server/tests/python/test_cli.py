@@ -128,7 +128,7 @@ class Commands(SharedServerTest):
             (3, ("service", "get", "nobody"), "nobody"),
             (1, ("get", 'a."b'), "path"),
             (4, ("service", "deregister", "cart"), "checkout"),
-            (4, ("set", "slo.x", "1", "--expect", "0"), "slo"),
+            (4, ("set", "slo.checkout.availability", "1", "--expect", "0"), "slo"),
             (2, ("impact",), "ENTITY"),
             (2, ("frobnicate",), "frobnicate"),
         ]:

@@ -1,6 +1,5 @@
 """Many clients at once: exactly what was written, exactly once, and nobody sees time run backwards."""
 
-import re
 import threading
 
 import grpc
@@ -54,9 +53,14 @@ class ManyClients(ServerTest):
             (now["revision"], now["entities"], now["placeholders"], now["relations"]), (total, total, 1, total)
         )
         self.assertEqual([at for at, *_ in seen], sorted(at for at, *_ in seen))
-        created = [(at, name) for at, kind, name in seen if kind == "CREATED" and re.fullmatch(r"service/s\d+", name)]
-        self.assertEqual(sorted(name for _, name in created), [f"service/s{number:05}" for number in range(total)])
-        self.assertEqual([at for at, _ in created], revisions)
+        created = [(at, name) for at, kind, name in seen if kind == "CREATED" and name != "service/shared"]
+        services = [one for one in created if " " not in one[1]]
+        self.assertEqual(sorted(name for _, name in services), [f"service/s{number:05}" for number in range(total)])
+        self.assertEqual([at for at, _ in services], revisions)
+        # Each brought its relation, in the same revision.
+        needs = {(at, f"{name} depends_on service/shared") for at, name in services}
+        self.assertEqual(set(created) - set(services), needs)
+        self.assertEqual(len(created), 2 * total)
 
 
 class SameThing(ServerTest):

@@ -14,8 +14,8 @@ class DotPaths(SharedServerTest):
     def write(self, path, value, **request):
         return self.call(GRAPH + "UpdateNode", {"path": path, "value": value, **request})
 
-    def delete(self, path):
-        return self.call(GRAPH + "DeleteNode", {"path": path})
+    def delete(self, path, **request):
+        return self.call(GRAPH + "DeleteNode", {"path": path, **request})
 
     def assert_missing(self, path):
         with self.refused(MISSING):
@@ -163,14 +163,27 @@ class DotPaths(SharedServerTest):
         self.assertEqual(self.call(GRAPH + "GetService", {"name": "api.v1"})["service"]["category"], "renamed")
 
     def test_expected_revisions_hold_for_sections(self):
+        # Zero is about this very path, any other number about the section that it lies in.
         first = revision(self.write("guarded.a", 1, expected_revision=0))
+        with self.refused(grpc.StatusCode.ALREADY_EXISTS, "guarded.a"):
+            self.write("guarded.a", 2, expected_revision=0)
+        second = revision(self.write("guarded.b", 1, expected_revision=0))
         with self.refused(grpc.StatusCode.ABORTED):
-            self.write("guarded.b", 1, expected_revision=0)
-        second = revision(self.write("guarded.b", 1, expected_revision=first))
-        with self.refused(grpc.StatusCode.ABORTED):
-            self.write("guarded.c", 1, expected_revision=first)
+            self.write("guarded.a", 2, expected_revision=first)
+        third = revision(self.write("guarded.a", 2, expected_revision=second))
         self.assertEqual(self.read("guarded", consistency={"at_exact": first}), {"a": 1})
         self.assertEqual(self.read("guarded", consistency={"at_exact": second}), {"a": 1, "b": 1})
+        self.assertEqual(self.read("guarded", consistency={"at_exact": third}), {"a": 2, "b": 1})
+
+    def test_expected_revisions_hold_for_the_entity_of_a_typed_body(self):
+        at = revision(register(self.call, "guarded", "needed"))
+        with self.refused(grpc.StatusCode.ALREADY_EXISTS):
+            self.write("services.guarded.category", "x", expected_revision=0)
+        with self.refused(grpc.StatusCode.ABORTED):
+            self.write("services.guarded.category", "x", expected_revision=at + 1)
+        self.write("services.guarded.category", "x", expected_revision=at)
+        with self.refused(grpc.StatusCode.ABORTED):
+            self.delete("services.guarded.category", expected_revision=at)
 
     def test_documents_are_exported(self):
         self.write("exported.part", [1, {"a": "ü"}])

@@ -1,6 +1,7 @@
 """Around the graph: health by name, reflection in both versions, metrics, liveness and readiness."""
 
 import re
+import threading
 
 import grpc
 
@@ -100,5 +101,16 @@ class Surroundings(SharedServerTest):
         self.assertTrue(self.call(ADMIN + "CheckIntegrity")["ok"])
 
     def test_a_deadline_that_has_passed_is_told(self):
+        release = threading.Event()
+
+        def withheld():
+            release.wait(10)
+            yield b""
+
+        unfinished = self.client.channel.stream_unary(f"/{GRAPH}GetEntity")
         with self.refused(grpc.StatusCode.DEADLINE_EXCEEDED):
-            self.call(GRAPH + "GetService", {"name": "a"}, timeout=0.000001)
+            unfinished(withheld(), timeout=0.5)
+        release.set()
+        # The server ended it by itself, and did not wait for the client to go away.
+        ended = r'grpc_server_handled_total{.*"DeadlineExceeded".*"GetEntity".*} 1'
+        self.eventually(lambda: re.search(ended, self.server.get("/metrics")[1]))

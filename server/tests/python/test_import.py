@@ -223,7 +223,7 @@ class Streams(ServerTest):
         rows = b"from,relation,to\n" + b"k/a,likes,k/b\n" * 3
         for bad in (
             b"k/a,likes\n",
-            b"noslash,likes,k/b\n",
+            b"k/,likes,k/b\n",
             b"k/a,,k/b\n",
             b"k/\x01,likes,k/b\n",
             b"k/\xff,likes,k/b\n",

@@ -1,5 +1,6 @@
 """Stopping: told first, drained, durable, exit code 0; a second signal ends it at once."""
 
+import re
 import signal
 import threading
 import time
@@ -101,25 +102,27 @@ class Shutdown(ServerTest):
         release = threading.Event()
         self.addCleanup(release.set)
 
-        def never_ending():
-            yield {"options": {"format": "CSV"}}
+        # A call is in flight for as long as its request has not arrived whole.
+        def withheld():
             release.wait(60)
+            yield b""
 
-        def stuck():
-            try:
-                self.call(GRAPH + "Import", never_ending(), timeout=60)
-            except grpc.RpcError:
-                pass
-
-        threading.Thread(target=stuck, daemon=True).start()
-        time.sleep(0.3)
+        stuck = self.client.channel.stream_unary(f"/{GRAPH}GetService")
+        call = stuck.future(withheld(), timeout=60)
+        self.addCleanup(call.cancel)
+        self.eventually(lambda: self.started("GetService") == 1)
         self.server.signal(signal.SIGTERM)
-        time.sleep(0.5)
+        time.sleep(1)
         self.assertIsNone(self.server.process.poll(), "it did not wait for the call in flight")
         started = time.monotonic()
         self.server.signal(signal.SIGTERM)
         self.server.process.wait(10)
         self.assertLess(time.monotonic() - started, 1.0)
+
+    def started(self, method):
+        """How many calls of this method have begun."""
+        found = re.search(f'^grpc_server_started_total{{.*grpc_method="{method}".*}} ([0-9]+)', self.server.get("/metrics")[1], re.M)
+        return int(found[1]) if found else 0
 
     def test_an_idle_server_stops_in_no_time(self):
         for number in (signal.SIGTERM, signal.SIGINT):

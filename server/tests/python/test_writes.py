@@ -245,7 +245,7 @@ class Writes(SharedServerTest):
 
     def test_expected_revisions(self):
         first = put(self.call, "guarded/x", n=1)
-        with self.refused(STALE):
+        with self.refused(grpc.StatusCode.ALREADY_EXISTS):
             self.call(GRAPH + "PutEntity", {"entity": {"ref": ref("guarded/x")}, "expected_revision": 0})
         second = self.call(
             GRAPH + "PutEntity",

@@ -454,7 +454,7 @@ fn services() -> Vec<Case> {
                 ..registration("anchor", &[])
             }
             .encode_to_vec(),
-            Code::Aborted,
+            Code::AlreadyExists,
             "anchor",
         ),
         (

@@ -314,7 +314,7 @@ async fn a_transaction_is_one_revision_or_nothing() {
         ..Default::default()
     };
     let refused = server.graph.commit(request).await.expect_err("tx/a exists");
-    assert_eq!(refused.code(), Code::Aborted);
+    assert_eq!(refused.code(), Code::AlreadyExists);
     assert_eq!(server.head(), 1);
 }
 
