@@ -37,10 +37,13 @@ pub(super) fn before(snapshot: &Snapshot, preconditions: &[Precondition]) -> Res
                     snapshot.relation(key).map(|r| r.modified_revision),
                 )?;
             }
+            Precondition::NodeAt { path, revision: 0 } => {
+                must_not_stand(&format!("path {path}"), snapshot.node(path).is_ok())?;
+            }
             Precondition::NodeAt { path, revision } => at(
                 &format!("path {path}"),
                 *revision,
-                node_revision(snapshot, path),
+                holder_revision(snapshot, path),
             )?,
             Precondition::DocumentEquals { path, value } => {
                 let found = snapshot.node(path).ok();
@@ -162,10 +165,16 @@ fn short(text: &str) -> String {
     }
 }
 
+fn must_not_stand(what: &str, stands: bool) -> Result<(), Refusal> {
+    if stands {
+        return Err(Refusal::AlreadyExists(what.to_owned()));
+    }
+    Ok(())
+}
+
 fn at(what: &str, expected: u64, actual: Option<u64>) -> Result<(), Refusal> {
     match (expected, actual) {
-        (0, None) => Ok(()),
-        (0, Some(_)) => Err(Refusal::AlreadyExists(what.to_owned())),
+        (0, actual) => must_not_stand(what, actual.is_some()),
         (expected, Some(actual)) if expected == actual => Ok(()),
         (expected, actual) => Err(Refusal::RevisionMismatch {
             what: what.to_owned(),
@@ -185,7 +194,7 @@ fn entity_revision(snapshot: &Snapshot, key: &EntityRef) -> Option<u64> {
 
 /// The revision of what holds a node, whether the node itself exists or not: so two writers of one section that both read
 /// it before cannot both succeed.
-fn node_revision(snapshot: &Snapshot, path: &Path) -> Option<u64> {
+fn holder_revision(snapshot: &Snapshot, path: &Path) -> Option<u64> {
     match (TypedSection::of(path), path.parts().get(1)) {
         (Some(section), Some(crate::model::Part::Key(name))) => snapshot
             .find(section.kind().as_str(), name)

@@ -114,7 +114,7 @@ pub enum Precondition {
         revision: u64,
     },
     /// Before: what holds this node was changed last at this revision: its entity for a typed body, its section for a
-    /// document; 0 means that there is no such entity or section.
+    /// document; 0 means that nothing stands at this very path.
     NodeAt {
         /// Which.
         path: Path,

@@ -381,7 +381,7 @@ async fn prune_takes_what_nobody_needs_and_no_more() {
 }
 
 #[tokio::test]
-async fn an_expected_revision_of_a_node_is_that_of_its_section() {
+async fn an_expected_revision_of_a_node_is_that_of_its_section_and_0_is_about_the_node() {
     let mut server = Server::start().await;
     let write = |path: &str, expected_revision| v1::UpdateNodeRequest {
         path: path.into(),
@@ -394,14 +394,12 @@ async fn an_expected_revision_of_a_node_is_that_of_its_section() {
         .update_node(write("doc.a", 0))
         .await
         .expect("new");
-    for expected in [0, 7] {
-        let stale = server.graph.update_node(write("doc.b", expected)).await;
-        assert_eq!(
-            stale.expect_err("doc is at 1").code(),
-            Code::Aborted,
-            "{expected}"
-        );
-    }
+    let there = server.graph.update_node(write("doc.a", 0)).await;
+    assert_eq!(there.expect_err("doc.a stands").code(), Code::AlreadyExists);
+    let stale = server.graph.update_node(write("doc.b", 7)).await;
+    assert_eq!(stale.expect_err("doc is at 1").code(), Code::Aborted);
     let second = server.graph.update_node(write("doc.b", 1)).await;
     assert_eq!(revision(second.expect("as read").into_inner().header), 2);
+    let third = server.graph.update_node(write("doc.c", 0)).await;
+    assert_eq!(revision(third.expect("new").into_inner().header), 3);
 }
