@@ -31,6 +31,10 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic_health::server::HealthReporter;
 
+/// Calls that a client may cancel faster than they are answered before its connection is ended. The default of 20 ends
+/// that of a client that closes its watches together.
+const RESETS: usize = 1_024;
+
 /// Calls and streams that one connection may have open.
 const STREAMS: u32 = 20_000;
 
@@ -254,6 +258,7 @@ fn serve_calls(
         .layer(CallLayer::new(metrics))
         .tcp_nodelay(true)
         .max_concurrent_streams(STREAMS)
+        .http2_max_pending_accept_reset_streams(Some(RESETS))
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .add_service(health)
         .add_service(reflection().build_v1().map_err(wrong)?)

@@ -6,12 +6,13 @@
 //! After that the history ring may still have the revision, as long as it keeps it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kg_core::commit::Held;
 use kg_core::limits::{MESSAGE_BYTES, PAGE, PAGE_DEFAULT, PAGE_PIN_SECONDS, PAGE_PINS};
 use prost::Message;
+use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use xxhash_rust::xxh3::xxh3_64;
@@ -26,10 +27,8 @@ const PAGE_BYTES: usize = MESSAGE_BYTES - 64 * 1024;
 const TOKEN_DIGITS: usize = 4 * 1024;
 
 /// Snapshots that are kept for the next page of somebody's list.
-#[derive(Debug, Default)]
-pub struct Pages {
-    pins: Mutex<HashMap<u64, Pin>>,
-}
+#[derive(Clone, Debug, Default)]
+pub struct Pages(Arc<Mutex<HashMap<u64, Pin>>>);
 
 #[derive(Debug)]
 struct Pin {
@@ -44,38 +43,50 @@ impl Pages {
         self.lock().len()
     }
 
-    /// Lets go of what has expired. Called now and then, it bounds how long an idle server keeps an old snapshot.
-    pub fn sweep(&self) {
-        let now = Instant::now();
-        self.lock().retain(|_, pin| pin.until > now);
-    }
-
     /// The snapshot of a revision, if it is kept.
     #[must_use]
     pub fn pinned(&self, revision: u64) -> Option<Held> {
         self.lock().get(&revision).map(|pin| pin.held.clone())
     }
 
-    fn pin(&self, held: &Held) {
-        let now = Instant::now();
-        let until = now + Duration::from_secs(PAGE_PIN_SECONDS);
+    fn pin(&self, held: &Held, keep: Duration) {
+        let until = Instant::now() + keep;
         let mut pins = self.lock();
-        pins.retain(|_, pin| pin.until > now);
+        let first = pins.is_empty();
         let pin = Pin {
             held: held.clone(),
             until,
         };
         pins.insert(held.revision(), pin);
         if pins.len() > PAGE_PINS {
-            let first = pins.iter().min_by_key(|(_, pin)| pin.until);
-            if let Some(revision) = first.map(|(&revision, _)| revision) {
+            let soonest = pins.iter().min_by_key(|(_, pin)| pin.until);
+            if let Some(revision) = soonest.map(|(&revision, _)| revision) {
                 pins.remove(&revision);
+            }
+        }
+        drop(pins);
+        if first {
+            tokio::spawn(self.clone().expire());
+        }
+    }
+
+    /// Lets go of each snapshot when its time has come, until there is none.
+    async fn expire(self) {
+        loop {
+            let next = {
+                let mut pins = self.lock();
+                pins.retain(|_, pin| pin.until > Instant::now());
+                pins.values().map(|pin| pin.until).min()
+            };
+            match next {
+                Some(next) => sleep_until(next).await,
+                None => return,
             }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Pin>> {
-        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -141,7 +152,8 @@ impl Page {
     }
 
     fn token(&self, context: &Context, place: Place) -> String {
-        context.pages.pin(&self.held);
+        let keep = Duration::from_secs(PAGE_PIN_SECONDS);
+        context.pages.pin(&self.held, keep);
         let token = Token {
             question: self.question,
             store: store_hash(context),
@@ -253,4 +265,26 @@ fn read_token(text: &str) -> Option<Token> {
         return None;
     }
     Token::decode(body).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kg_core::commit::Graph;
+
+    #[tokio::test]
+    async fn a_snapshot_is_let_go_when_its_time_has_come() {
+        let (graph, pages) = (Graph::in_memory(), Pages::default());
+        let held = graph.snapshot();
+        for _ in 0..2 {
+            pages.pin(&held, Duration::from_millis(5));
+            // Another page prolongs it.
+            pages.pin(&held, Duration::from_millis(20));
+            let until = Instant::now() + Duration::from_millis(20);
+            while pages.count() > 0 {
+                tokio::task::yield_now().await;
+            }
+            assert!(Instant::now() + Duration::from_millis(2) >= until);
+        }
+    }
 }
