@@ -76,6 +76,10 @@ pub const LISTED_FAULTS: usize = 1_000;
 /// Submissions that may wait for the committer. A full queue refuses at once: RESOURCE_EXHAUSTED, not a longer wait.
 pub const QUEUE: usize = 16_384;
 
+/// Bytes of transactions that may wait for the committer or be in its hands, by estimate. 16,384 transactions of a
+/// message each would be 64 GiB. One larger transaction is let in when nothing else waits.
+pub const QUEUE_BYTES: usize = 512 * 1024 * 1024;
+
 /// Transactions that share one append.
 pub const BATCH_TRANSACTIONS: usize = 4_096;
 

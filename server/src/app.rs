@@ -12,7 +12,7 @@ use crate::layer::CallLayer;
 use crate::load::{LoadError, load};
 use crate::metrics::Metrics;
 use crate::rpc::{Admin, Context, GraphRpc, QueryRpc, Shortcut};
-use crate::shutdown::{Shutdown, first_signal};
+use crate::shutdown::{Shutdown, on_signals};
 use crate::storage::{self, Backend, KeeperPolicy, OpenError, OpenOptions, Opened, StoreFiles};
 use crate::store::ServerStore;
 use amadeus_proto::FILE_DESCRIPTOR_SET;
@@ -153,7 +153,14 @@ impl App {
 /// [`ServeError`].
 pub async fn serve(config: Config) -> Result<(), ServeError> {
     let args = &config.args;
-    let opened = storage::open(&args.store, &open_options(args)).await?;
+    let asked = Shutdown::default();
+    on_signals(asked.clone())?;
+    let options = open_options(args);
+    let opened = tokio::select! {
+        opened = storage::open(&args.store, &options) => opened?,
+        // Nothing was acknowledged yet, and a store that is being read is as it was.
+        () = asked.begun() => return Ok(()),
+    };
     for notice in &opened.report {
         tracing::warn!(notice, "the store");
     }
@@ -173,8 +180,22 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tokio::spawn(async move { keeper.run(&graph).await })
     });
 
+    let store = Running {
+        graph: graph.clone(),
+        committer,
+        keeper,
+        files: opened.files.clone(),
+        log,
+    };
     if let Some(file) = &args.load {
-        load(&graph, file, now_ms()).await?;
+        let loaded = tokio::select! {
+            loaded = load(&graph, file, now_ms()) => loaded,
+            () = asked.begun() => Ok(()),
+        };
+        if let Err(error) = loaded {
+            store.end().await;
+            return Err(error.into());
+        }
     }
 
     let shutdown = app.part(SHUTDOWN)?;
@@ -201,8 +222,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     tracing::info!(grpc = %grpc_at, http = %http_at, store = %args.store, revision, "serving");
 
     let ended = tokio::select! {
-        signal = first_signal() => {
-            tracing::info!(signal = signal?, grace_s = args.grace, "shutting down");
+        () = asked.begun() => {
+            tracing::info!(grace_s = args.grace, "shutting down");
             Ok(())
         }
         ended = &mut calls => Err(ServeError::Ended("gRPC", how(ended))),
@@ -214,27 +235,45 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     tokio::time::sleep(NOTICE).await;
     end_health_streams(reporter).await;
     stopping.begin();
-    if tokio::time::timeout(Duration::from_secs(args.grace), &mut calls)
-        .await
-        .is_err()
+    // A task that has ended must not be asked again.
+    if ended.is_ok()
+        && tokio::time::timeout(Duration::from_secs(args.grace), &mut calls)
+            .await
+            .is_err()
     {
         tracing::warn!("the grace period is over: calls that are still open are cut");
         calls.abort();
     }
-    graph.close();
-    if let Err(error) = committer.await {
-        tracing::error!(%error, "the committer ended badly");
-    }
-    if let Some(keeper) = keeper {
-        keeper.abort();
-    }
-    last_checkpoint(&graph, opened.files.as_ref()).await;
-    if let Err(error) = log.close().await {
-        tracing::error!(error, "the store did not close in order");
-    }
+    store.end().await;
     http.abort();
     tracing::info!(revision = graph.revisions().0, "ended");
     ended
+}
+
+/// What writes, once the store is open.
+struct Running {
+    graph: Arc<Graph>,
+    committer: JoinHandle<Backend>,
+    keeper: Option<JoinHandle<()>>,
+    files: Option<StoreFiles>,
+    log: Backend,
+}
+
+impl Running {
+    /// Commits what was accepted, then closes the store.
+    async fn end(self) {
+        self.graph.close();
+        if let Err(error) = self.committer.await {
+            tracing::error!(%error, "the committer ended badly");
+        }
+        if let Some(keeper) = self.keeper {
+            keeper.abort();
+        }
+        last_checkpoint(&self.graph, self.files.as_ref()).await;
+        if let Err(error) = self.log.close().await {
+            tracing::error!(error, "the store did not close in order");
+        }
+    }
 }
 
 /// The gRPC side as a future that ends when `stopping` has begun and the last call has ended.

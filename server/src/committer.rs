@@ -5,10 +5,13 @@
 
 use crate::metrics::Metrics;
 use crate::storage::Backend;
+use futures::FutureExt as _;
 use kg_core::commit::{CommitError, Committer, Graph, Settled, Staged};
 use kg_core::log::{AppendError, CommitLog};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::RuntimeFlavor;
 
 /// First pause before an unanswered append is repeated; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -16,6 +19,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Records read at a time when another writer was first.
 const CATCH_UP: usize = 1_000;
+
+/// Bytes of waiting transactions whose planning takes a thread for milliseconds.
+const LONG_BYTES: usize = 1024 * 1024;
 
 /// The committer of one server.
 pub struct CommitterTask {
@@ -36,20 +42,43 @@ impl CommitterTask {
     }
 
     /// Commits until the graph is closed and everything that was accepted has its answer; returns the log to be closed.
+    ///
+    /// A panic is a bug, and leaves nobody waiting: whoever was in that batch hears that its outcome is unknown, writes are
+    /// refused from then on, readiness drops, and reads go on.
     pub async fn run(mut self) -> Backend {
+        while AssertUnwindSafe(self.serve()).catch_unwind().await.is_err() {
+            self.give_up(
+                "the committer failed, and the server takes no more writes until it is restarted; its log tells why",
+            );
+        }
+        self.log
+    }
+
+    async fn serve(&mut self) {
         let graph = self.committer.graph().clone();
         loop {
             let epoch = graph.work_epoch();
             let began = Instant::now();
-            if let Some(staged) = self.committer.stage() {
+            if let Some(staged) = self.stage() {
                 self.metrics.commit_stage("plan", began.elapsed());
                 self.commit(staged).await;
             } else if graph.is_drained() {
-                return self.log;
+                return;
             } else {
                 graph.listen_for_work(epoch).await;
             }
         }
+    }
+
+    /// Plans a batch; a large one without keeping a thread from the calls that wait behind it.
+    fn stage(&mut self) -> Option<Staged> {
+        let threads = tokio::runtime::Handle::current().runtime_flavor();
+        if self.committer.graph().queue_bytes() < LONG_BYTES
+            || threads != RuntimeFlavor::MultiThread
+        {
+            return self.committer.stage();
+        }
+        tokio::task::block_in_place(|| self.committer.stage())
     }
 
     async fn commit(&mut self, mut staged: Staged) {

@@ -277,6 +277,21 @@ fn known(service: &str, method: &str) -> (String, String) {
     ("unknown".into(), "unknown".into())
 }
 
+/// The calls of the standard services, which have no descriptors among ours.
+const STANDARD: [(&str, &str); 5] = [
+    ("grpc.health.v1.Health", "Check"),
+    ("grpc.health.v1.Health", "Watch"),
+    ("grpc.health.v1.Health", "List"),
+    (
+        "grpc.reflection.v1.ServerReflection",
+        "ServerReflectionInfo",
+    ),
+    (
+        "grpc.reflection.v1alpha.ServerReflection",
+        "ServerReflectionInfo",
+    ),
+];
+
 fn is_served(service: &str, method: &str) -> bool {
     use std::collections::HashSet;
     use std::sync::LazyLock;
@@ -294,7 +309,8 @@ fn is_served(service: &str, method: &str) -> bool {
         }
         found
     });
-    service.starts_with("grpc.") || METHODS.contains(&(service.to_owned(), method.to_owned()))
+    STANDARD.contains(&(service, method))
+        || METHODS.contains(&(service.to_owned(), method.to_owned()))
 }
 
 fn name_of(code: Code) -> &'static str {
@@ -316,5 +332,25 @@ fn name_of(code: Code) -> &'static str {
         Code::Unavailable => "Unavailable",
         Code::DataLoss => "DataLoss",
         Code::Unauthenticated => "Unauthenticated",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_cannot_make_labels() {
+        let unknown = ("unknown".to_owned(), "unknown".to_owned());
+        for (service, method) in [
+            ("grpc.health.v1.Health", "Invented"),
+            ("grpc.invented.v1.Service", "Check"),
+            ("amadeus.v1.GraphService", "Invented"),
+            ("", ""),
+        ] {
+            assert_eq!(known(service, method), unknown, "{service}/{method}");
+        }
+        assert_eq!(known("grpc.health.v1.Health", "Check").1, "Check");
+        assert_eq!(known("amadeus.v1.GraphService", "Watch").1, "Watch");
     }
 }

@@ -37,19 +37,22 @@ impl Shutdown {
     }
 }
 
-/// Ends with the first SIGTERM or Ctrl-C; a second one exits the process at once, with the status of a killed process.
+/// Asks for the end with the first SIGTERM or Ctrl-C; a second one exits the process at once, with the status of a killed
+/// process. From here on a signal does not kill the process by itself.
 ///
 /// # Errors
 /// When the signals cannot be listened to.
-pub async fn first_signal() -> std::io::Result<&'static str> {
+pub fn on_signals(asked: Shutdown) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
     tokio::spawn(async move {
+        let signal = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal, "asked to end");
+        asked.begin();
         let status = tokio::select! {
             _ = terminate.recv() => 128 + 15,
             _ = interrupt.recv() => 128 + 2,
@@ -57,5 +60,5 @@ pub async fn first_signal() -> std::io::Result<&'static str> {
         tracing::warn!(status, "second signal: exiting at once");
         std::process::exit(status);
     });
-    Ok(name)
+    Ok(())
 }

@@ -9,10 +9,11 @@ use crate::storage::{self, Backend, BackupError, StoreFiles};
 use amadeus_proto::v1;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use kg_core::commit::{CommitError, Graph};
+use kg_core::commit::{CommitError, Graph, Held};
 use kg_core::log::{CommitLog, ReadError, Record};
 use kg_core::mutation::Mutation;
 use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// Backups that one list holds.
 const LISTED: usize = storage::BACKUPS;
@@ -26,6 +27,8 @@ pub struct ServerStore {
     log: Backend,
     files: Option<StoreFiles>,
     graph: Arc<Graph>,
+    /// One restore at a time: each has to know what it replaces.
+    restoring: Mutex<()>,
 }
 
 impl ServerStore {
@@ -37,6 +40,7 @@ impl ServerStore {
             log,
             files,
             graph,
+            restoring: Mutex::default(),
         }
     }
 
@@ -49,9 +53,12 @@ impl ServerStore {
         self.files.as_ref().ok_or_else(nowhere)
     }
 
-    async fn take_backup(&self, description: String) -> Result<BackupEntry, StoreError> {
+    async fn take_backup(
+        &self,
+        held: Held,
+        description: String,
+    ) -> Result<BackupEntry, StoreError> {
         let backups = self.files()?.backups.clone();
-        let held = self.graph.snapshot();
         blocking(move || backups.create(&held, &description))
             .await?
             .map_err(failed)
@@ -75,17 +82,22 @@ impl ServerStore {
 
     async fn go_back(&self, mut order: RestoreOrder) -> Result<Restored, StoreError> {
         let files = self.files()?.clone();
+        let _alone = self.restoring.lock().await;
+        // Asked again, a restore that is done replaces nothing more, and needs no other backup of what it brought.
+        let done = order
+            .transaction
+            .request
+            .is_some_and(|request| self.graph.read(|s| s.requests().get(request.key).is_some()));
         let (id, lain) = (order.id.clone(), files.clone());
         let prepared = blocking(move || lain.backups.prepare_restore(&id, &lain.checkpoints))
             .await?
             .map_err(failed)?;
-        let safety = match self.graph.revisions().0 {
-            0 => None,
-            _ => Some(
-                self.take_backup(format!("before the restore of {}", order.id))
-                    .await?,
-            ),
-        };
+        let description = format!("before the restore of {}", order.id);
+        let before = self.graph.snapshot();
+        let mut safety = None;
+        if before.revision() > 0 && !done {
+            safety = Some(self.take_backup(before, description.clone()).await?);
+        }
         order.transaction.mutations = vec![Mutation::Restore {
             checkpoint: prepared.checkpoint,
             content: prepared.content,
@@ -103,6 +115,19 @@ impl ServerStore {
             .await
             .map_err(abandoned)?
             .map_err(StoreError::Commit)?;
+        // What was written while the backup was made is replaced too, and must not be missing from it.
+        let replaced = outcome.revision.saturating_sub(1);
+        if !outcome.repeated
+            && safety.as_ref().map_or(0, |safety| safety.revision) != replaced
+            && let Ok(before) = self.graph.snapshot_at(replaced)
+        {
+            match self.take_backup(before, description).await {
+                Ok(whole) => safety = Some(whole),
+                Err(error) => {
+                    tracing::warn!(%error, replaced, "restored, but the last revisions before are in the log only");
+                }
+            }
+        }
         // With a checkpoint behind the restore no later start needs the restored file; without one it still finds it.
         if let Err(error) = files.keeper.keep(outcome.snapshot.clone()).await {
             tracing::warn!(%error, "restored, but no checkpoint behind it");
@@ -222,7 +247,7 @@ impl Store for ServerStore {
     }
 
     fn backup(&self, description: String) -> BoxFuture<'_, Result<BackupEntry, StoreError>> {
-        self.take_backup(description).boxed()
+        self.take_backup(self.graph.snapshot(), description).boxed()
     }
 
     fn backups(&self) -> BoxFuture<'_, Result<Vec<BackupEntry>, StoreError>> {

@@ -125,14 +125,14 @@ impl Committer {
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(submission) = next {
-            bytes += submission.transaction.weight();
+            bytes += submission.charge.bytes();
             let answer = decide(&mut working, &submission.transaction, &mut records);
             answers.push((submission, answer));
             let room = answers.len() < BATCH_TRANSACTIONS
                 && self
                     .waiting
                     .front()
-                    .is_some_and(|s| bytes + s.transaction.weight() <= BATCH_BYTES);
+                    .is_some_and(|s| bytes + s.charge.bytes() <= BATCH_BYTES);
             next = if room { self.waiting.pop_front() } else { None };
         }
         self.batches += 1;

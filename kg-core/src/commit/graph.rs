@@ -11,11 +11,11 @@ use super::queue::{Queue, Refused};
 use super::reclaim::{Held, Reclaimer};
 use super::role::Role;
 use super::ticket::{Completer, Ticket, ticket};
-use crate::limits::QUEUE;
+use crate::limits::{QUEUE, QUEUE_BYTES};
 use crate::log::{InlineLog, MemoryLog, Record};
 use crate::mutation::Transaction;
 use crate::snapshot::Snapshot;
-use crate::sync::{Bell, Epoch, Listen, Mutex, lock};
+use crate::sync::{AtomicUsize, Bell, Epoch, Listen, Mutex, Ordering, Shared, lock};
 use std::sync::{Arc, OnceLock};
 
 /// What is published: the newest snapshot, and the recent past that belongs to it.
@@ -53,6 +53,7 @@ pub struct Graph {
     head: Head<Published>,
     queue: Queue<Submission>,
     work: Bell,
+    waiting: Shared<AtomicUsize>,
     role: Role,
     inline: Option<Mutex<Inline>>,
     poison: OnceLock<Arc<str>>,
@@ -66,6 +67,40 @@ pub struct Submission {
     pub transaction: Transaction,
     /// Where the answer goes.
     pub completer: Completer<Result<Outcome, CommitError>>,
+    /// What it weighs, until it has its answer.
+    pub charge: Charge,
+}
+
+/// Bytes that one submission counts for among all that wait; given back when it is dropped.
+pub struct Charge {
+    bytes: usize,
+    total: Shared<AtomicUsize>,
+}
+
+impl Charge {
+    /// Counts `bytes` more, unless that would be more than `most` together. What comes alone is always let in.
+    fn take(total: &Shared<AtomicUsize>, bytes: usize, most: usize) -> Option<Self> {
+        // Relaxed: the total only counts.
+        let before = total.fetch_add(bytes, Ordering::Relaxed);
+        let charge = Self {
+            bytes,
+            total: Shared::clone(total),
+        };
+        (before == 0 || before.saturating_add(bytes) <= most).then_some(charge)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        // Relaxed: the total only counts.
+        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// The future of one submitted transaction's outcome.
@@ -103,6 +138,7 @@ impl Graph {
             head: Head::new(Arc::new(Published { snapshot, history })),
             queue: Queue::new(options.queue),
             work: Bell::default(),
+            waiting: Shared::new(AtomicUsize::new(0)),
             role: Role::default(),
             inline,
             poison: OnceLock::new(),
@@ -183,16 +219,19 @@ impl Graph {
     /// Submits a transaction. The ticket tells what became of it; dropping the ticket loses only the answer.
     ///
     /// # Errors
-    /// [`CommitError::QueueFull`], and [`CommitError::Unavailable`] when the graph is closing or its store failed.
+    /// [`CommitError::QueueFull`], [`CommitError::QueueBytes`], and [`CommitError::Unavailable`] when the graph is closing or its store failed.
     pub fn submit(&self, transaction: Transaction) -> Result<Pending, CommitError> {
         if let Some(why) = self.poison.get() {
             return Err(CommitError::Unavailable(why.to_string()));
         }
+        let charge = Charge::take(&self.waiting, transaction.weight(), QUEUE_BYTES)
+            .ok_or(CommitError::QueueBytes(QUEUE_BYTES))?;
         let (completer, pending) = ticket();
         self.queue
             .push(Submission {
                 transaction,
                 completer,
+                charge,
             })
             .map_err(|refused| match refused {
                 Refused::Full(_) => CommitError::QueueFull(self.queue.capacity()),
@@ -245,6 +284,12 @@ impl Graph {
     #[must_use]
     pub fn queue_depth(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Bytes of the transactions that wait or are in the committer's hands, by estimate.
+    #[must_use]
+    pub fn queue_bytes(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Refuses every further submission; what was accepted is still committed.

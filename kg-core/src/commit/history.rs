@@ -12,6 +12,10 @@ use std::sync::Arc;
 /// Bytes charged for the paths that one change copies: the leaf and the nodes above it in the tables that it touches.
 const COPIED_PATHS: usize = 6 * 1024;
 
+/// Changes that a read of an old revision may have to fold. An import makes hundreds of thousands in one second, and one
+/// snapshot of that second would make the next one behind it a second's work.
+const FOLDED_CHANGES: usize = 10_000;
+
 /// How much the ring may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct HistoryLimits {
@@ -49,6 +53,8 @@ pub struct NotKept {
 struct Kept {
     snapshot: Arc<Snapshot>,
     charge: usize,
+    /// Changes between the snapshot that is kept before it and this one.
+    behind: usize,
 }
 
 /// Recent snapshots and the records between them.
@@ -67,6 +73,7 @@ impl History {
     pub fn new(snapshot: Arc<Snapshot>, limits: HistoryLimits) -> Self {
         let kept = Kept {
             charge: 0,
+            behind: 0,
             snapshot,
         };
         Self {
@@ -158,15 +165,20 @@ impl History {
         let charge = changes * COPIED_PATHS;
         self.bytes += charge + records.iter().map(|r| r.weight()).sum::<usize>();
         self.records.extend(records.iter().cloned());
-        self.snapshots
-            .insert(snapshot.revision(), Kept { snapshot, charge });
+        let kept = Kept {
+            snapshot,
+            charge,
+            behind: changes,
+        };
+        self.snapshots.insert(kept.snapshot.revision(), kept);
         let mut gone = Vec::new();
         self.thin(&mut gone);
         self.bound(&mut gone);
         gone
     }
 
-    /// Of the snapshot that just left the dense end and the one before it, within one second only the older stays.
+    /// Of the snapshot that just left the dense end and the one before it, within one second only the older stays, unless
+    /// too much would have to be folded then.
     fn thin(&mut self, gone: &mut Vec<Arc<Snapshot>>) {
         if self.snapshots.len() <= self.limits.dense + 1 {
             return;
@@ -177,9 +189,20 @@ impl History {
         else {
             return;
         };
-        if kept.snapshot.time_ms() / 1_000 == before.snapshot.time_ms() / 1_000
-            && let Some(kept) = self.snapshots.remove(&leaving)
-        {
+        if kept.snapshot.time_ms() / 1_000 != before.snapshot.time_ms() / 1_000 {
+            return;
+        }
+        let next = self
+            .snapshots
+            .get_next(&(leaving + 1))
+            .map(|(&n, k)| (n, k.behind));
+        let Some((next, behind)) = next.filter(|(_, b)| b + kept.behind <= FOLDED_CHANGES) else {
+            return;
+        };
+        if let Some(kept) = self.snapshots.remove(&leaving) {
+            if let Some(next) = self.snapshots.get_mut(&next) {
+                next.behind = behind + kept.behind;
+            }
             self.bytes -= kept.charge;
             gone.push(kept.snapshot);
         }

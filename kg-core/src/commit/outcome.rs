@@ -29,6 +29,11 @@ pub enum CommitError {
     /// Too many wait already; nothing was done. Try again later.
     #[error("the commit queue is full ({0} waiting): try again later")]
     QueueFull(usize),
+    /// What waits is too large together; nothing was done. Try again later.
+    #[error(
+        "the transactions that wait for the committer hold {0} bytes, which is the most they may: try again later"
+    )]
+    QueueBytes(usize),
     /// The store has no room; nothing was done. Writing resumes when there is room.
     #[error("the store is full, nothing was written: {0}")]
     StoreFull(String),

@@ -76,7 +76,8 @@ impl Change {
             Self::RemoveRelation { previous } => relation(previous),
             Self::SetNode { value, .. } => 128 + value.json_len(),
             Self::RemoveNode { previous, .. } => 128 + previous.json_len(),
-            Self::Restore { .. } => 128,
+            // The ring holds all of what was restored, which shares nothing with what stood before.
+            Self::Restore { content, .. } => 128 + content.as_ref().map_or(0, |c| c.weight()),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::model::{
     Relation, RelationKey, ServiceSpec, Value,
 };
 use crate::snapshot::{Snapshot, TypedSection};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What a transaction will do.
@@ -339,8 +340,9 @@ impl Planner {
         let Some(entity) = self.draft.entity(key).cloned() else {
             return Ok(());
         };
+        let named: HashSet<&Name> = wanted.iter().map(|d| &d.service).collect();
         for old in self.draft.dependencies(&entity) {
-            if !wanted.iter().any(|d| d.service == old.service) {
+            if !named.contains(&old.service) {
                 self.delete_relation(&dependency_key(&key.name, &old.service))?;
             }
         }

@@ -1,7 +1,7 @@
 //! Transactions: lists of mutations that commit together or not at all.
 
 use crate::model::{
-    Dependency, EntityRef, Label, Name, Object, Path, PatternSpec, RelationKey, Schema,
+    Dependency, Endpoint, EntityRef, Label, Name, Object, Path, PatternSpec, RelationKey, Schema,
     ServiceSpec, Value,
 };
 use crate::snapshot::{RequestKey, Snapshot};
@@ -187,9 +187,94 @@ impl Transaction {
         }
     }
 
-    /// A rough count of its bytes in memory, for the bound of a batch.
+    /// A rough count of its bytes in memory, for the bounds of the queue and of a batch. Cost: O(what it holds).
     #[must_use]
     pub fn weight(&self) -> usize {
-        256 + self.mutations.len() * 512
+        let compared = |precondition: &Precondition| match precondition {
+            Precondition::DocumentEquals { value, .. } => FIXED + value_weight(value),
+            _ => FIXED,
+        };
+        FIXED
+            + self.preconditions.iter().map(compared).sum::<usize>()
+            + self.mutations.iter().map(Mutation::weight).sum::<usize>()
     }
+}
+
+/// Bytes of one mutation, precondition or value besides its text: the enum, its names, its place in a tree.
+const FIXED: usize = 256;
+const MEMBER: usize = 64;
+
+impl Mutation {
+    fn weight(&self) -> usize {
+        FIXED
+            + match self {
+                Self::RegisterService { service, .. } => service_weight(service),
+                Self::UpdateSchema { schema, .. } => {
+                    schema.proto_path.len() + texts_weight(&schema.methods)
+                }
+                Self::AddDependency { dependency, .. } => object_weight(&dependency.properties),
+                Self::PutPattern(pattern) => pattern_weight(pattern),
+                Self::PutEntity { properties, .. } | Self::PutRelation { properties, .. } => {
+                    object_weight(properties)
+                }
+                Self::UpdateNode { value, .. } => value_weight(value),
+                Self::SetCapability { .. }
+                | Self::RemoveDependency { .. }
+                | Self::DeleteEntity { .. }
+                | Self::DeleteRelation(_)
+                | Self::DeleteNode(_)
+                | Self::Restore { .. } => 0,
+            }
+    }
+}
+
+fn service_weight(service: &ServiceSpec) -> usize {
+    let body = &service.body;
+    let endpoint = |e: &Endpoint| {
+        let words = [
+            &e.name,
+            &e.path,
+            &e.method,
+            &e.input_type,
+            &e.output_type,
+            &e.description,
+        ];
+        let words: usize = words.iter().map(|word| word.len()).sum();
+        FIXED + words + texts_weight(&e.tags) + object_weight(&e.metadata)
+    };
+    let dependency = |d: &Dependency| FIXED + object_weight(&d.properties);
+    let capabilities: usize = body.capabilities.iter().map(|c| MEMBER + c.len()).sum();
+    body.description.len()
+        + capabilities
+        + texts_weight(&body.models)
+        + texts_weight(&body.schema.methods)
+        + body.endpoints.iter().map(endpoint).sum::<usize>()
+        + service.dependencies.iter().map(dependency).sum::<usize>()
+        + object_weight(&service.metadata)
+}
+
+fn pattern_weight(pattern: &PatternSpec) -> usize {
+    let step = |step: &crate::model::Step| {
+        FIXED + texts_weight(&step.depends_on) + object_weight(&step.parameters)
+    };
+    pattern.body.steps.iter().map(step).sum::<usize>() + object_weight(&pattern.metadata)
+}
+
+fn texts_weight(texts: &[String]) -> usize {
+    texts.iter().map(|text| MEMBER + text.len()).sum()
+}
+
+fn object_weight(members: &Object) -> usize {
+    let member = |(key, value): (&Arc<str>, &Value)| key.len() + value_weight(value);
+    members.iter().map(member).sum()
+}
+
+fn value_weight(value: &Value) -> usize {
+    MEMBER
+        + match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(text) => text.len(),
+            Value::List(items) => items.iter().map(value_weight).sum(),
+            Value::Object(members) => object_weight(members),
+        }
 }

@@ -101,6 +101,14 @@ impl Snapshot {
         self.relation_count
     }
 
+    /// A rough count of its bytes in memory, as docs/BENCHMARKS.md measures them for small entities.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const ENTITY: usize = 640;
+        const RELATION: usize = 96;
+        self.entity_count() * ENTITY + self.relation_count * RELATION
+    }
+
     /// The secondary indexes.
     #[must_use]
     pub fn indexes(&self) -> &Indexes {

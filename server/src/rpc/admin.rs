@@ -238,6 +238,7 @@ fn kept_limits() -> Vec<Limit> {
         ("request_id_bytes", limits::REQUEST_ID_BYTES as u64),
         ("remembered_requests_revisions", limits::REMEMBERED_REQUESTS),
         ("queue_transactions", limits::QUEUE as u64),
+        ("queue_bytes", limits::QUEUE_BYTES as u64),
         ("page_entries", limits::PAGE as u64),
         ("page_pins", limits::PAGE_PINS as u64),
         ("page_pin_seconds", limits::PAGE_PIN_SECONDS),

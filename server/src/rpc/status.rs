@@ -104,7 +104,7 @@ pub fn refusal(refusal: Refusal) -> Status {
 pub fn commit(error: CommitError) -> Status {
     match error {
         CommitError::Refused(refused) => refusal(refused),
-        CommitError::QueueFull(_) | CommitError::StoreFull(_) => {
+        CommitError::QueueFull(_) | CommitError::QueueBytes(_) | CommitError::StoreFull(_) => {
             Status::resource_exhausted(cut(error.to_string(), TEXT_BYTES))
         }
         CommitError::Unavailable(why) => Status::unavailable(cut(

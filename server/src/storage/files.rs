@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// `path` with `suffix` behind its whole name: `a.db` and `.lock` give `a.db.lock`.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -17,7 +18,11 @@ pub(super) fn write_whole(
     name: &str,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let partial = folder.join(format!("{PARTIAL}{name}"));
+    // Two that write the same name at once must not write into one file: the rename decides which of them stands.
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    // Relaxed: the number must differ from all others and orders nothing.
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let partial = folder.join(format!("{PARTIAL}{number}-{name}"));
     let written =
         write_partial(&partial, write).and_then(|()| fs::rename(&partial, folder.join(name)));
     if written.is_err() {
