@@ -133,6 +133,16 @@ impl History {
         Ok(Arc::new(snapshot))
     }
 
+    /// How many changes [`History::at`] folds for a revision.
+    #[must_use]
+    pub fn folded_for(&self, revision: u64) -> usize {
+        let Some((&base, _)) = self.snapshots.get_prev(&revision) else {
+            return 0;
+        };
+        let changes = |at| self.record(at).map_or(0, |record| record.changes.len());
+        (base + 1..=revision).map(changes).sum()
+    }
+
     /// The record of one revision.
     #[must_use]
     pub fn record(&self, revision: u64) -> Option<&Arc<Record>> {
