@@ -18,6 +18,10 @@ pub const KINDS: usize = 1_024;
 /// Bytes of an entity's or a relation's properties in canonical JSON.
 pub const PROPERTIES_BYTES: usize = 64 * 1024;
 
+/// Bytes of a service or a pattern in its encoded form, without its dependencies. Lists can be long and texts too; together
+/// they must fit into a reply, and a dot path can add to them for ever.
+pub const BODY_BYTES: usize = 2 * 1024 * 1024;
+
 /// Bytes of one free-text field (description, owner, category, version).
 pub const TEXT_BYTES: usize = 4 * 1024;
 
@@ -115,6 +119,9 @@ pub const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes of an imported file that must be parsed as a whole (JSON). CSV is read in chunks and has no such bound.
 pub const IMPORT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of all imported files that are held at once while they come in or are parsed.
+pub const IMPORTS_BYTES: usize = 256 * 1024 * 1024;
 
 /// Seconds for which a read waits for a revision when its call has no deadline.
 pub const WAIT_SECONDS: u64 = 30;

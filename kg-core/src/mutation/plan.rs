@@ -9,7 +9,7 @@ use super::guard;
 use super::transaction::{Mutation, Transaction};
 use crate::error::{Fault, Refusal};
 use crate::limits::{
-    DOCUMENT_BYTES, JSON_DEPTH, KINDS, LABELS, MUTATIONS, PRECONDITIONS, REASON_BYTES,
+    BODY_BYTES, DOCUMENT_BYTES, JSON_DEPTH, KINDS, LABELS, MUTATIONS, PRECONDITIONS, REASON_BYTES,
 };
 use crate::model::path::{self, Lost, Part, Path, part};
 use crate::model::relation::check_properties;
@@ -182,6 +182,13 @@ impl Planner {
             modified_revision: self.revision,
             wire: Default::default(),
         });
+        if matches!(entity.body, Body::Service(_) | Body::Pattern(_)) {
+            let bytes = crate::log::record::entity_weight(&entity);
+            if bytes > BODY_BYTES {
+                let reason = format!("has {bytes} bytes, at most {BODY_BYTES} are allowed");
+                return Err(Refusal::invalid(entity.key.kind.as_str(), reason));
+            }
+        }
         self.keep(Change::PutEntity { entity, previous })
     }
 

@@ -233,6 +233,8 @@ fn kept_limits() -> Vec<Limit> {
         ("mutations", limits::MUTATIONS as u64),
         ("import_mutations", limits::IMPORT_MUTATIONS as u64),
         ("import_json_bytes", limits::IMPORT_BYTES as u64),
+        ("imports_bytes", limits::IMPORTS_BYTES as u64),
+        ("body_bytes", limits::BODY_BYTES as u64),
         ("preconditions", limits::PRECONDITIONS as u64),
         ("guard_visits", limits::GUARD_VISITS as u64),
         ("request_id_bytes", limits::REQUEST_ID_BYTES as u64),

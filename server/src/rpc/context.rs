@@ -8,9 +8,9 @@ use amadeus_proto::v1;
 use futures::future::BoxFuture;
 use kg_core::commit::{CommitError, Graph, Outcome};
 use kg_core::error::Fault;
-use kg_core::limits::WATCHERS;
+use kg_core::limits::{IMPORTS_BYTES, WATCHERS};
 use kg_core::log::{ReadError, Record};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 
 use super::freshness::LastRevision;
@@ -152,6 +152,8 @@ pub struct Context {
     pub stopping: watch::Receiver<bool>,
     /// Snapshots that page tokens keep.
     pub pages: Pages,
+    /// Bytes that imports may still hold together.
+    pub imports: Arc<Semaphore>,
     /// Open watches.
     pub watchers: Watchers,
     /// The log's last revision, asked once for all who wait.
@@ -179,6 +181,7 @@ impl Context {
             clock,
             stopping,
             pages: Pages::default(),
+            imports: Arc::new(Semaphore::new(IMPORTS_BYTES)),
             watchers: Watchers::default(),
             last_revision: LastRevision::default(),
             started: Instant::now(),

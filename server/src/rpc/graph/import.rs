@@ -12,9 +12,10 @@ use std::sync::Arc;
 use amadeus_proto::v1;
 use futures::stream::{self, BoxStream, StreamExt};
 use kg_core::interchange::{Chunk, CsvChunks, parse_json};
-use kg_core::limits::{IMPORT_BYTES, IMPORT_MUTATIONS};
+use kg_core::limits::{IMPORT_BYTES, IMPORT_MUTATIONS, IMPORTS_BYTES};
 use kg_core::mutation::{Mutation, Transaction, plan};
 use kg_core::snapshot::Snapshot;
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status, Streaming};
 use v1::import_options::Format;
 use v1::import_request::Part;
@@ -83,6 +84,8 @@ struct Import {
     /// Chunks that were read and not committed.
     chunks: VecDeque<Chunk>,
     tally: Tally,
+    /// What a file that is collected whole takes of the room for all imports, until the import has ended.
+    room: Option<OwnedSemaphorePermit>,
     /// For a dry run: the state after what was checked so far.
     draft: Option<Arc<Snapshot>>,
 }
@@ -109,6 +112,7 @@ impl Import {
             form: Reading::Unknown(Vec::new()),
             chunks: VecDeque::new(),
             tally: Tally::default(),
+            room: None,
             draft: None,
         }
     }
@@ -176,6 +180,17 @@ impl Import {
                     return Err(status::exhausted(format!(
                         "the file has more than {IMPORT_BYTES} bytes: divide it, or import the relations as CSV, which is read as a stream"
                     )));
+                }
+                let permits = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+                let imports = self.context.imports.clone();
+                let room = imports.try_acquire_many_owned(permits).map_err(|_| {
+                    status::exhausted(format!(
+                        "the imports that are open hold {IMPORTS_BYTES} bytes, which is the most they may: try again later"
+                    ))
+                })?;
+                match &mut self.room {
+                    Some(held) => held.merge(room),
+                    None => self.room = Some(room),
                 }
                 text.extend_from_slice(bytes);
                 Ok(())
