@@ -84,7 +84,7 @@ impl AdminService for Admin {
             offset: 0,
         };
         let entries = entries.iter().skip(seen).map(backup_entry);
-        let (backups, next_page_token) = page.fill(&self.0, entries, place);
+        let (backups, next_page_token) = page.fill(&self.0, entries, place)?;
         Ok(Response::new(v1::ListBackupsResponse {
             header: self.0.header(page.held.revision()),
             backups,

@@ -130,12 +130,15 @@ pub struct Page {
 impl Page {
     /// Fills a page from entries in order; `place` tells where the list goes on after one of them, given how many are on
     /// the page so far. Returns the entries and the next token.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED for an entry that fits into no message.
     pub fn fill<T: Message>(
         &self,
         context: &Context,
         entries: impl IntoIterator<Item = T>,
         place: impl Fn(&T, usize) -> Place,
-    ) -> (Vec<T>, String) {
+    ) -> Result<(Vec<T>, String), Status> {
         let mut filled: Vec<T> = Vec::new();
         let mut bytes = 0;
         for entry in entries {
@@ -143,12 +146,15 @@ impl Page {
             let full = filled.len() == self.size || bytes + entry_bytes > PAGE_BYTES;
             if full && let Some(last) = filled.last() {
                 let token = self.token(context, place(last, filled.len()));
-                return (filled, token);
+                return Ok((filled, token));
+            }
+            if entry_bytes > PAGE_BYTES {
+                return Err(status::too_large(entry_bytes));
             }
             bytes += entry_bytes;
             filled.push(entry);
         }
-        (filled, String::new())
+        Ok((filled, String::new()))
     }
 
     fn token(&self, context: &Context, place: Place) -> String {

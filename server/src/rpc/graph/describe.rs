@@ -51,7 +51,7 @@ impl Context {
             offset: first + count,
         };
         let (findings, next_page_token) =
-            page.fill(self, findings.into_iter().skip(first).map(finding), place);
+            page.fill(self, findings.into_iter().skip(first).map(finding), place)?;
         Ok(Response::new(v1::ValidateResponse {
             header: self.header(page.held.revision()),
             findings,

@@ -91,7 +91,7 @@ impl Context {
                 .collect(),
             offset: 0,
         };
-        let (entities, next_page_token) = page.fill(self, entities, place);
+        let (entities, next_page_token) = page.fill(self, entities, place)?;
         Ok(Response::new(v1::ListEntitiesResponse {
             header: self.header(page.held.revision()),
             entities,

@@ -77,7 +77,7 @@ impl Context {
         let relations = edges.iter().filter_map(|edge| edge.relation(&page.held));
         let place = |last: &v1::Relation, _| place(&key, last);
         let (relations, next_page_token) =
-            page.fill(self, relations.map(|r| to_proto::relation(&r)), place);
+            page.fill(self, relations.map(|r| to_proto::relation(&r)), place)?;
         Ok(Response::new(v1::ListRelationsResponse {
             header: self.header(page.held.revision()),
             relations,

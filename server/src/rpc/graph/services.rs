@@ -188,7 +188,7 @@ impl Wanted<'_> {
             after: vec![last.name.clone()],
             offset: 0,
         };
-        Ok(page.fill(context, services, place))
+        page.fill(context, services, place)
     }
 
     /// Names that may match, sorted, from the smallest index that one of the filters has.

@@ -60,7 +60,7 @@ impl Context {
             after: Vec::new(),
             offset: first + count,
         };
-        let (hits, next_page_token) = page.fill(self, hits.iter().map(hit), place);
+        let (hits, next_page_token) = page.fill(self, hits.iter().map(hit), place)?;
         Ok(Answer {
             hits,
             total: to_proto::count(total),

@@ -42,7 +42,7 @@ impl Context {
         };
         let entities = found.entities.iter().skip(first);
         let entities = entities.map(|entity| to_proto::entity(&page.held, entity));
-        let (entities, next_page_token) = page.fill(self, entities, place);
+        let (entities, next_page_token) = page.fill(self, entities, place)?;
         Ok(Response::new(v1::SearchResponse {
             header: self.header(page.held.revision()),
             entities,
@@ -83,7 +83,7 @@ impl Context {
         let services = names.iter().skip(first);
         let services = services.filter_map(|name| page.held.service(name.as_str()));
         let services = services.map(|entity| to_proto::service(&page.held, entity));
-        let (services, next_page_token) = page.fill(self, services, place);
+        let (services, next_page_token) = page.fill(self, services, place)?;
         Ok(Response::new(v1::FindByCapabilityResponse {
             header: self.header(page.held.revision()),
             services,

@@ -79,10 +79,12 @@ pub fn within(mut change: v1::Change, bytes: usize) -> v1::Change {
         change.previous = None;
         change.too_large = true;
     }
-    if change.encoded_len() > bytes
-        && let Some(Subject::Node(node)) = &mut change.subject
-    {
-        node.value = None;
+    if change.encoded_len() > bytes {
+        match &mut change.subject {
+            Some(Subject::Node(node)) => node.value = None,
+            Some(Subject::Entity(entity)) => (entity.properties, entity.body) = (None, None),
+            Some(Subject::Relation(_)) | None => {}
+        }
     }
     change
 }
