@@ -21,7 +21,11 @@ const PAGE: usize = 1_000;
 fn impact(criterion: &mut Criterion) {
     let snapshot = scale::snapshot();
     let roots = [hub()];
-    let id = snapshot.entity(&roots[0]).expect("the hub is there").id.get();
+    let id = snapshot
+        .entity(&roots[0])
+        .expect("the hub is there")
+        .id
+        .get();
     let question = Question {
         roots: &roots,
         along: Along::or_dependencies(Vec::new()),

@@ -87,7 +87,11 @@ fn plain(snapshot: &Snapshot) {
             }
         }
     });
-    row("HashMap<String, Vec<String>>, one way", entities, entities + relations);
+    row(
+        "HashMap<String, Vec<String>>, one way",
+        entities,
+        entities + relations,
+    );
 }
 
 /// Names to numbers, and numbers both ways.
@@ -104,7 +108,11 @@ fn two_ways(snapshot: &Snapshot) {
             graph.2[to as usize].push(from);
         }
     });
-    row("HashMap<String, u32> and Vec<Vec<u32>>, both ways", entities, entities + relations);
+    row(
+        "HashMap<String, u32> and Vec<Vec<u32>>, both ways",
+        entities,
+        entities + relations,
+    );
 }
 
 fn petgraph(snapshot: &Snapshot) {
@@ -123,5 +131,9 @@ fn petgraph(snapshot: &Snapshot) {
             graph.0.add_edge(from.into(), to.into(), ());
         }
     });
-    row("petgraph, and a HashMap<String, NodeIndex>", entities, entities + relations);
+    row(
+        "petgraph, and a HashMap<String, NodeIndex>",
+        entities,
+        entities + relations,
+    );
 }

@@ -40,10 +40,7 @@ impl Run {
         };
         drop(planned.next);
         self.head = Arc::new(fold(&self.head, &record).expect("it was planned on this head"));
-        drop(
-            self.history
-                .push(&[Arc::new(record)], self.head.clone()),
-        );
+        drop(self.history.push(&[Arc::new(record)], self.head.clone()));
     }
 
     /// Gives up the ring: what it said that it holds beside the head, and what it held.

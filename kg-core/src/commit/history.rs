@@ -9,8 +9,17 @@ use crate::log::Record;
 use crate::snapshot::Snapshot;
 use std::sync::Arc;
 
-/// Bytes charged for the paths that one change copies: the leaf and the nodes above it in the tables that it touches.
-const COPIED_PATHS: usize = 6 * 1024;
+/// Bytes of the topmost nodes of the tables that a change touches: replaced once, however many changes there are.
+const ROOTS: usize = 2_800;
+
+/// Bytes of the branches below them that lead to one entity.
+const BRANCHES: usize = 2_000;
+
+/// Bytes of the leaves.
+const LEAVES: usize = 400;
+
+/// Entities that share their branches.
+const PER_BRANCH: usize = 256;
 
 /// Changes that a read of an old revision may have to fold. An import makes hundreds of thousands in one second, and one
 /// snapshot of that second would make the next one behind it a second's work.
@@ -52,9 +61,20 @@ pub struct NotKept {
 #[derive(Clone, Debug)]
 struct Kept {
     snapshot: Arc<Snapshot>,
-    charge: usize,
-    /// Changes between the snapshot that is kept before it and this one.
-    behind: usize,
+    /// Changes between it and the next that is kept: what they replaced, this one holds alone.
+    changes: usize,
+}
+
+impl Kept {
+    /// Bytes that it holds alone, by estimate: one change copies a path in each table that it touches, and many share
+    /// most of theirs. The constants were read off the allocator, and a test of the benches holds them to it.
+    fn charge(&self) -> usize {
+        if self.changes == 0 {
+            return 0;
+        }
+        let branches = 1 + self.snapshot.entity_count() / PER_BRANCH;
+        ROOTS + self.changes.min(branches) * BRANCHES + self.changes * LEAVES
+    }
 }
 
 /// Recent snapshots and the records between them.
@@ -72,8 +92,7 @@ impl History {
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>, limits: HistoryLimits) -> Self {
         let kept = Kept {
-            charge: 0,
-            behind: 0,
+            changes: 0,
             snapshot,
         };
         Self {
@@ -171,14 +190,13 @@ impl History {
     /// a thread that has time to free it.
     #[must_use]
     pub fn push(&mut self, records: &[Arc<Record>], snapshot: Arc<Snapshot>) -> Vec<Arc<Snapshot>> {
-        let changes: usize = records.iter().map(|r| r.changes.len()).sum();
-        let charge = changes * COPIED_PATHS;
-        self.bytes += charge + records.iter().map(|r| r.weight()).sum::<usize>();
+        let changes = records.iter().map(|r| r.changes.len()).sum();
+        self.bytes += records.iter().map(|r| r.weight()).sum::<usize>();
         self.records.extend(records.iter().cloned());
+        self.replaced(self.newest(), changes);
         let kept = Kept {
             snapshot,
-            charge,
-            behind: changes,
+            changes: 0,
         };
         self.snapshots.insert(kept.snapshot.revision(), kept);
         let mut gone = Vec::new();
@@ -194,27 +212,27 @@ impl History {
             return;
         }
         let mut newest_first = self.snapshots.iter().rev().skip(self.limits.dense);
-        let (Some((&leaving, kept)), Some((_, before))) =
+        let (Some((&leaving, kept)), Some((&before_it, before))) =
             (newest_first.next(), newest_first.next())
         else {
             return;
         };
-        if kept.snapshot.time_ms() / 1_000 != before.snapshot.time_ms() / 1_000 {
-            return;
-        }
-        let next = self
-            .snapshots
-            .get_next(&(leaving + 1))
-            .map(|(&n, k)| (n, k.behind));
-        let Some((next, behind)) = next.filter(|(_, b)| b + kept.behind <= FOLDED_CHANGES) else {
-            return;
-        };
-        if let Some(kept) = self.snapshots.remove(&leaving) {
-            if let Some(next) = self.snapshots.get_mut(&next) {
-                next.behind = behind + kept.behind;
-            }
-            self.bytes -= kept.charge;
+        if kept.snapshot.time_ms() / 1_000 == before.snapshot.time_ms() / 1_000
+            && before.changes + kept.changes <= FOLDED_CHANGES
+            && let Some(kept) = self.snapshots.remove(&leaving)
+        {
+            self.bytes -= kept.charge();
+            self.replaced(before_it, kept.changes);
             gone.push(kept.snapshot);
+        }
+    }
+
+    /// Notes that so many more changes lie between a kept snapshot and the next.
+    fn replaced(&mut self, revision: u64, changes: usize) {
+        if let Some(kept) = self.snapshots.get_mut(&revision) {
+            self.bytes -= kept.charge();
+            kept.changes += changes;
+            self.bytes += kept.charge();
         }
     }
 
@@ -224,7 +242,7 @@ impl History {
         {
             let oldest = self.oldest();
             if let Some(kept) = self.snapshots.remove(&oldest) {
-                self.bytes -= kept.charge;
+                self.bytes -= kept.charge();
                 gone.push(kept.snapshot);
             }
             let behind = usize::try_from(self.oldest() - oldest)
