@@ -6,6 +6,7 @@
     unsafe_code,
     reason = "an allocator is an unsafe trait; each method passes its arguments on as they came"
 )]
+#![allow(dead_code, reason = "each program here uses a part of it")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

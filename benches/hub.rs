@@ -36,7 +36,7 @@ fn hub_write(criterion: &mut Criterion) {
         .expect("some are used by nobody")
         .clone();
     ends.retain(|key| *key != leaf);
-    println!("the hub is used by {} directly", degree(&hub()));
+    eprintln!("the hub is used by {} directly", degree(&hub()));
     let graph = scale::live(&snapshot);
 
     let mut group = criterion.benchmark_group("add_and_remove_relation");

@@ -36,7 +36,7 @@ fn impact(criterion: &mut Criterion) {
     let csr = scale::Csr::incoming(&snapshot);
     let total = walk().total();
     assert_eq!(total, csr.reach(id), "both count the same");
-    println!("impact of the hub: {total} entities");
+    eprintln!("impact of the hub: {total} entities");
 
     let mut edges = petgraph::Graph::<(), (), _, u32>::from_edges(
         snapshot

@@ -62,12 +62,6 @@ fn the_ring_tells_its_size_within_twice() {
         ),
     ];
     for (what, (said, held)) in cases {
-        println!(
-            "{what}: said {said}, held {held}, {:.2}",
-            said as f64 / held as f64
-        );
-    }
-    for (what, (said, held)) in cases {
         assert!(
             said <= 2 * held && held <= 2 * said,
             "{what}: it says {said} bytes and holds {held}"
