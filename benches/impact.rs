@@ -38,7 +38,7 @@ fn impact(criterion: &mut Criterion) {
     assert_eq!(total, csr.reach(id), "both count the same");
     eprintln!("impact of the hub: {total} entities");
 
-    let mut edges = petgraph::Graph::<(), (), _, u32>::from_edges(
+    let mut edges = petgraph::graph::DiGraph::<(), (), u32>::from_edges(
         snapshot
             .relations("depends_on")
             .into_iter()
