@@ -9,7 +9,8 @@ server=
 trap 'test -z "$server" || kill "$server"; wait; rm -rf "$place"' EXIT
 
 now() { date +%s%N | cut -c1-13; }
-rss() { awk '/VmRSS|VmHWM/ { printf "%s %d MiB  ", $1, $2 / 1024 }' "/proc/$server/status"; echo; }
+cpu() { awk '{ printf "%d ms of CPU  ", ($14 + $15) * 10 }' "/proc/$server/stat"; }
+rss() { cpu; awk '/VmRSS|VmHWM/ { printf "%s %d MiB  ", $1, $2 / 1024 }' "/proc/$server/status"; echo; }
 serve() {
     since=$(now)
     "$amadeus" serve --listen $listen --http $http --store "sqlite://$place/amadeus.db" >>"$place/log" 2>&1 &
@@ -22,7 +23,7 @@ serve() {
 }
 stop() { since=$(now); kill $server; wait $server; server=; echo "stopped after $(($(now) - since)) ms"; }
 client() { "$amadeus" "$@" --addr http://$listen; }
-impact() { curl -s http://$http/metrics | grep 'grpc_server_handling_seconds.*Impact' || true; }
+impact() { curl -s http://$http/metrics | grep 'grpc_server_handling_seconds.*Impact' | grep -v ' 0$' || true; }
 
 cargo run --quiet --release --package benches --example scale_free >"$place/graph.csv"
 wc -lc "$place/graph.csv"
