@@ -81,7 +81,7 @@ fn plain(snapshot: &Snapshot) {
             .collect::<HashMap<String, Vec<String>>>()
     });
     let ((), relations) = weigh(|| {
-        for (from, to) in edges {
+        for &(from, to) in &edges {
             if let Some(needs) = map.get_mut(&names[from as usize]) {
                 needs.push(names[to as usize].clone());
             }
@@ -103,7 +103,7 @@ fn two_ways(snapshot: &Snapshot) {
         (ids, ends(), ends())
     });
     let ((), relations) = weigh(|| {
-        for (from, to) in edges {
+        for &(from, to) in &edges {
             graph.1[from as usize].push(to);
             graph.2[to as usize].push(from);
         }
@@ -127,7 +127,7 @@ fn petgraph(snapshot: &Snapshot) {
     });
     let ((), relations) = weigh(|| {
         graph.0.reserve_exact_edges(edges.len());
-        for (from, to) in edges {
+        for &(from, to) in &edges {
             graph.0.add_edge(from.into(), to.into(), ());
         }
     });
