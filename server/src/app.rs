@@ -155,6 +155,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let args = &config.args;
     let asked = Shutdown::default();
     on_signals(asked.clone())?;
+    if let Some(backup) = &args.from_backup {
+        storage::create_from_backup(&args.store, backup).await?;
+        tracing::info!(backup = %backup.display(), store = %args.store, "made a new store of a backup");
+    }
     let options = open_options(args);
     let opened = tokio::select! {
         opened = storage::open(&args.store, &options) => opened?,

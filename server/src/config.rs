@@ -42,6 +42,10 @@ pub struct ServeArgs {
     #[arg(long, env = "AMADEUS_LOAD", value_name = "FILE")]
     pub load: Option<PathBuf>,
 
+    /// Backup file to make the store of, where there is none yet; it gets an identity of its own
+    #[arg(long, env = "AMADEUS_FROM_BACKUP", value_name = "FILE")]
+    pub from_backup: Option<PathBuf>,
+
     /// Allow addresses beyond this machine: calls are neither encrypted nor signed in
     #[arg(long, env = "AMADEUS_INSECURE")]
     pub insecure: bool,

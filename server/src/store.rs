@@ -92,6 +92,17 @@ impl ServerStore {
         let prepared = blocking(move || lain.backups.prepare_restore(&id, &lain.checkpoints))
             .await?
             .map_err(failed)?;
+        let (ahead, head) = (prepared.content.revision(), self.graph.revisions().0);
+        if ahead > head {
+            // Its entities were changed at revisions that this graph has not reached, and revisions never go back.
+            let what = format!(
+                "the backup {} is of revision {ahead}, this graph is at {head}",
+                order.id
+            );
+            return Err(StoreError::NotSupported(format!(
+                "{what}: make a new store of it with `amadeus serve --from-backup FILE`"
+            )));
+        }
         let description = format!("before the restore of {}", order.id);
         let before = self.graph.snapshot();
         let mut safety = None;

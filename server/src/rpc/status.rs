@@ -166,7 +166,7 @@ pub fn query(error: QueryError) -> Status {
     match error {
         QueryError::Invalid(wrong) => fault(wrong),
         QueryError::NotFound(key) => not_found(key),
-        QueryError::PictureTooLarge(_) => state(error.to_string()),
+        QueryError::PictureTooLarge(_) => exhausted(error.to_string()),
     }
 }
 

@@ -73,6 +73,8 @@ pub struct Keeper {
     /// Where the last checkpoint was made. Relaxed: only the decision whether one is due reads them.
     revision: AtomicU64,
     bytes: AtomicU64,
+    /// The newest checkpoint that is durable, which a failed try does not move. Relaxed, for it is only shown.
+    durable: AtomicU64,
     /// One checkpoint at a time.
     working: Mutex<()>,
 }
@@ -91,6 +93,7 @@ impl Keeper {
             checkpoints,
             policy,
             revision: AtomicU64::new(revision),
+            durable: AtomicU64::new(revision),
             working: Mutex::new(()),
         }
     }
@@ -98,7 +101,7 @@ impl Keeper {
     /// The revision of the newest checkpoint.
     #[must_use]
     pub fn revision(&self) -> u64 {
-        self.revision.load(Ordering::Relaxed)
+        self.durable.load(Ordering::Relaxed)
     }
 
     /// Whether a checkpoint is due at `head`.
@@ -143,6 +146,7 @@ impl Keeper {
             folder: self.checkpoints.folder().to_owned(),
             cause,
         })?;
+        self.durable.fetch_max(head, Ordering::Relaxed);
         let covered = covered.map(|c| c.min(head.saturating_sub(self.policy.keep_records)));
         let oldest = match covered.filter(|revision| *revision > 0) {
             Some(revision) => Some(self.log.compact(revision).await?),
