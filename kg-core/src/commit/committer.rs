@@ -62,6 +62,10 @@ enum Answer {
 
 /// What the driver must do after an append.
 #[must_use]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one stands at a time, on the committer's stack, and is moved once"
+)]
 pub enum Settled {
     /// Published, or failed for good: go on with the next batch.
     Done,

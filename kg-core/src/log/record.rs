@@ -161,6 +161,10 @@ pub(crate) mod wire {
     }
 
     #[derive(Clone, PartialEq, prost::Oneof)]
+    #[expect(
+        clippy::large_enum_variant,
+        reason = "decoded and taken apart at once, and most changes put an entity"
+    )]
     pub enum ChangeKind {
         #[prost(message, tag = "1")]
         PutEntity(EntityPair),
