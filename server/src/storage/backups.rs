@@ -33,11 +33,11 @@ pub struct Backups {
     store_id: String,
     ids: Mutex<IdSource>,
     /// What was proved already, by name: a list of a thousand large files is read once.
-    proved: Mutex<HashMap<String, (Stamp, Result<Header, String>)>>,
+    proved: Mutex<HashMap<String, Proof>>,
 }
 
-/// By what a file that changed is told from one that did not.
-type Stamp = (u64, Option<SystemTime>);
+/// What a file said when it was read, and by what one that changed since is told: its length and its time.
+type Proof = ((u64, Option<SystemTime>), Result<Header, String>);
 
 /// One backup, as a list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

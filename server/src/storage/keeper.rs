@@ -30,7 +30,7 @@ impl Default for KeeperPolicy {
     fn default() -> Self {
         Self {
             every_records: 50_000,
-            every_bytes: 64 * 1024 * 1024,
+            every_bytes: 32 * 1024 * 1024,
             keep_records: 100_000,
         }
     }

@@ -53,7 +53,8 @@ impl Default for OpenOptions {
         Self {
             history: HistoryLimits::default(),
             replay_records: 10_000,
-            replay_bytes: 64 * 1024 * 1024,
+            // What lies between two checkpoints comes on top: together they are what a start may cost.
+            replay_bytes: 16 * 1024 * 1024,
             keeper: KeeperPolicy::default(),
         }
     }

@@ -21,7 +21,7 @@ async fn a_thousand_backups_at_once_are_a_thousand_files() {
             .expect("there is room");
         made.push((entry, snapshot.revision(), snapshot.hash()));
     }
-    println!("1,000 backups in {:?}", began.elapsed());
+    eprintln!("1,000 backups in {:?}", began.elapsed());
     let ids: BTreeSet<&str> = made.iter().map(|(entry, ..)| entry.id.as_str()).collect();
     assert_eq!(ids.len(), 1_000);
     assert!(

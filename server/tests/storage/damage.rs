@@ -17,7 +17,7 @@ impl Random {
             .ok()
             .and_then(|s| s.parse().ok())
             .unwrap_or(clock ^ test);
-        println!("seed: AMADEUS_TEST_SEED={seed}");
+        eprintln!("seed: AMADEUS_TEST_SEED={seed}");
         Self(seed)
     }
 
@@ -34,18 +34,18 @@ impl Random {
 #[derive(Clone, Copy)]
 enum Lies {
     /// All in the WAL, as a process leaves it that was killed early.
-    InWal,
+    Wal,
     /// Partly in the database, and the WAL begun anew over what it held before: SQLite does that every 1,000 pages.
-    InBoth,
+    Both,
     /// All in the database, as a process leaves it that closed in order.
-    InDatabase,
+    Database,
 }
 
 /// A store with two checkpoints and a compacted log, and the head that was acknowledged.
 async fn victim(lies: Lies) -> (Place, (u64, u128)) {
     let place = Place::new();
     let mut server = place.server().await;
-    let more = if matches!(lies, Lies::InBoth) { 900 } else { 0 };
+    let more = if matches!(lies, Lies::Both) { 900 } else { 0 };
     server.grow(60 + more).await;
     server.checkpoint().await;
     server.grow(30).await;
@@ -55,8 +55,8 @@ async fn victim(lies: Lies) -> (Place, (u64, u128)) {
     let killed = place.crashed();
     server.close().await;
     match lies {
-        Lies::InWal | Lies::InBoth => (killed, head),
-        Lies::InDatabase => (place, head),
+        Lies::Wal | Lies::Both => (killed, head),
+        Lies::Database => (place, head),
     }
 }
 
@@ -85,7 +85,7 @@ async fn damage(test: u64, lies: Lies, pick: impl Fn(&Place) -> PathBuf) {
             refused += 1;
         }
     }
-    println!(
+    eprintln!(
         "{:?}: {refused} refused, {recovered} recovered",
         pick(&victim)
     );
@@ -135,32 +135,32 @@ async fn opens_or_refuses(place: &Place, head: (u64, u128), what: &str) -> bool 
 
 #[tokio::test]
 async fn a_damaged_database_is_refused_or_recovered() {
-    damage(1, Lies::InDatabase, |place| place.db()).await;
+    damage(1, Lies::Database, |place| place.db()).await;
 }
 
 #[tokio::test]
 async fn a_damaged_database_below_a_wal_is_refused_or_recovered() {
-    damage(2, Lies::InBoth, |place| place.db()).await;
+    damage(2, Lies::Both, |place| place.db()).await;
 }
 
 #[tokio::test]
 async fn a_damaged_wal_is_refused_or_recovered() {
-    damage(3, Lies::InWal, |place| place.file("-wal")).await;
+    damage(3, Lies::Wal, |place| place.file("-wal")).await;
 }
 
 #[tokio::test]
 async fn a_damaged_wal_over_a_database_is_refused_or_recovered() {
-    damage(4, Lies::InBoth, |place| place.file("-wal")).await;
+    damage(4, Lies::Both, |place| place.file("-wal")).await;
 }
 
 #[tokio::test]
 async fn a_damaged_watermark_is_recovered() {
-    damage(5, Lies::InWal, |place| place.file(".watermark")).await;
+    damage(5, Lies::Wal, |place| place.file(".watermark")).await;
 }
 
 #[tokio::test]
 async fn a_damaged_newest_checkpoint_is_recovered() {
-    damage(6, Lies::InBoth, |place| {
+    damage(6, Lies::Both, |place| {
         checkpoints(place).pop().expect("two are there")
     })
     .await;
@@ -168,7 +168,7 @@ async fn a_damaged_newest_checkpoint_is_recovered() {
 
 #[tokio::test]
 async fn a_damaged_older_checkpoint_is_recovered() {
-    damage(7, Lies::InDatabase, |place| checkpoints(place).remove(0)).await;
+    damage(7, Lies::Database, |place| checkpoints(place).remove(0)).await;
 }
 
 fn checkpoints(place: &Place) -> Vec<PathBuf> {
@@ -181,7 +181,7 @@ fn checkpoints(place: &Place) -> Vec<PathBuf> {
 
 #[tokio::test]
 async fn a_damaged_file_is_named() {
-    let (victim, head) = victim(Lies::InWal).await;
+    let (victim, head) = victim(Lies::Wal).await;
     for pick in [0, 1] {
         let place = victim.crashed();
         let file = checkpoints(&place).remove(pick);
@@ -282,7 +282,7 @@ async fn what_is_no_store_is_refused_and_left_alone() {
         assert_eq!(fs::read(place.db()).expect("it is there"), bytes);
     }
     // A store whose database is gone is no empty store.
-    let (place, _) = victim(Lies::InWal).await;
+    let (place, _) = victim(Lies::Wal).await;
     fs::remove_file(place.db()).expect("it is there");
     let before = place.bytes();
     let refused = place

@@ -39,7 +39,7 @@ impl Drop for SmallDisk {
 async fn a_full_disk_fails_writes_and_no_more_than_that() {
     let disk = match SmallDisk::mount() {
         Ok(disk) => disk,
-        Err(why) => return println!("skipped: no small disk can be mounted here ({why})"),
+        Err(why) => return eprintln!("skipped: no small disk can be mounted here ({why})"),
     };
     let url = format!("sqlite://{}", disk.path().join("graph.db").display());
     let mut server = Server::of(open(&url, &options()).await.expect("there is room"));

@@ -293,7 +293,8 @@ async fn a_large_store_is_open_in_seconds() {
             key: RelationKey {
                 from: entity(n),
                 label: Label::depends_on(),
-                to: entity(n.wrapping_mul(7919) ^ (n >> 3) ^ 1),
+                // Scattered, and never the entity itself.
+                to: entity(n + 1 + (n / 3).wrapping_mul(7_919) % 67_999),
             },
             properties: Object::new(),
             create_ends: true,
@@ -301,13 +302,8 @@ async fn a_large_store_is_open_in_seconds() {
         let mutations = (chunk * 10_000..(chunk + 1) * 10_000)
             .map(relation)
             .collect();
-        let began = std::time::Instant::now();
         let done = server.commit(Transaction::of(mutations)).await;
-        eprintln!(
-            "chunk {chunk}: {:?}, {:?}",
-            done.map(|o| o.revision),
-            began.elapsed()
-        );
+        assert_eq!(done.expect("it commits").revision, u64::from(chunk) + 1);
     }
     let (entities, relations) = server
         .graph
