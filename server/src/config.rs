@@ -177,7 +177,10 @@ const KEYS: [(&str, Set); 12] = [
         parse(value, |text| store_url(text).map(|url| args.store = url))
     }),
     ("load", |args, value| {
-        parse(value, |text| Ok(args.load = Some(text.into())))
+        parse(value, |text| {
+            args.load = Some(text.into());
+            Ok(())
+        })
     }),
     ("insecure", |args, value| {
         value

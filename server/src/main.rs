@@ -30,7 +30,7 @@ Examples:
   amadeus serve --print-config")]
     Serve(Box<ServeArgs>),
     #[command(flatten)]
-    Client(ClientCommand),
+    Client(Box<ClientCommand>),
 }
 
 fn main() -> ExitCode {
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     };
     match amadeus.command {
         Some(Command::Client(command)) => {
-            runtime.block_on(cli::run(amadeus.client, command, Amadeus::command()))
+            runtime.block_on(cli::run(amadeus.client, *command, Amadeus::command()))
         }
         Some(Command::Serve(args)) => match matches.subcommand_matches("serve") {
             Some(matches) => serve(&runtime, *args, matches),

@@ -5,7 +5,7 @@
 //! truncated or flipped anywhere is found, and one that was not finished has no footer. Written from an immutable
 //! snapshot: nothing is paused while it goes on.
 
-use super::record::wire;
+use super::wire;
 use crate::model::{Entity, EntityId, Relation, Value};
 use crate::snapshot::{Remembered, RequestKey, Snapshot};
 use prost::Message;

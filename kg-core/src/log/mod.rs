@@ -2,8 +2,10 @@
 
 pub mod checkpoint;
 mod commit_log;
+mod convert;
 mod memory;
 pub mod record;
+mod wire;
 
 pub use checkpoint::{CheckpointError, Header};
 pub use commit_log::{AppendError, Batch, CommitLog, InlineLog, ReadError};
