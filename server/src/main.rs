@@ -20,10 +20,6 @@ struct Amadeus {
 }
 
 #[derive(Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one stands for the life of the process"
-)]
 enum Command {
     /// Serve the graph; this is what `amadeus` does when no command is given
     #[command(after_help = "\
