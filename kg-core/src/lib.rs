@@ -20,6 +20,7 @@
 
 pub mod commit;
 pub mod error;
+pub mod graph;
 pub mod interchange;
 pub mod limits;
 pub mod log;

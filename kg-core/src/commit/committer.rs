@@ -10,9 +10,9 @@
 //! repeated ones too, completes only after the batch is durable and published, and fails with it: a refusal is also an
 //! answer about the state.
 
-use super::graph::{Graph, Published, Submission};
 use super::outcome::{CommitError, Outcome};
 use crate::error::Refusal;
+use crate::graph::{Graph, Published, Submission};
 use crate::limits::{BATCH_BYTES, BATCH_TRANSACTIONS};
 use crate::log::{AppendError, Batch, Record};
 use crate::mutation::{Change, Transaction, plan};
@@ -100,7 +100,7 @@ impl Committer {
     }
 
     /// A committer for what one holder of the role took off the queue.
-    pub(super) fn of_batch(graph: Arc<Graph>, batch: Vec<Submission>) -> Self {
+    pub(crate) fn of_batch(graph: Arc<Graph>, batch: Vec<Submission>) -> Self {
         let seed = graph.published().snapshot.revision();
         Self {
             graph,
@@ -111,7 +111,7 @@ impl Committer {
     }
 
     /// Plans the next batch from what was taken already.
-    pub(super) fn stage_taken(&mut self) -> Option<Staged> {
+    pub(crate) fn stage_taken(&mut self) -> Option<Staged> {
         if let Some(why) = self.graph.poisoned()
             && !is_on(Control::ForgottenPoison)
         {
@@ -318,7 +318,7 @@ fn fail(staged: Staged, error: &CommitError) {
 
 impl Published {
     /// The head after a batch, with the ring moved on; and what the ring let go.
-    pub(super) fn after(
+    pub(crate) fn after(
         &self,
         snapshot: Arc<Snapshot>,
         records: &[Arc<Record>],

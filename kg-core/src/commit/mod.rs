@@ -1,7 +1,6 @@
 //! The commit path: how a submitted transaction becomes a revision that everybody can read.
 
 mod committer;
-mod graph;
 pub mod head;
 mod history;
 mod outcome;
@@ -10,8 +9,8 @@ mod reclaim;
 pub mod role;
 pub mod ticket;
 
+pub use crate::graph::{Graph, Options, Pending, Published, Submission};
 pub use committer::{Committer, Settled, Staged};
-pub use graph::{Graph, Options, Pending, Published, Submission};
 pub use history::{History, HistoryLimits, NotKept};
 pub use outcome::{CommitError, Outcome};
 pub use reclaim::{Held, Reclaimer};

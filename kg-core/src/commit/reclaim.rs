@@ -48,7 +48,7 @@ pub struct Held {
 }
 
 impl Held {
-    pub(super) fn new(snapshot: Arc<Snapshot>, reclaimer: Reclaimer) -> Self {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, reclaimer: Reclaimer) -> Self {
         Self {
             snapshot: Some(snapshot),
             reclaimer,

@@ -3,14 +3,13 @@
 //! Reads are lock-free: a load of the head, and then an immutable snapshot. Writes are submitted to a bounded lock-free
 //! queue and answered through tickets by the committer.
 
-use super::committer::{Committer, Settled};
-use super::head::Head;
-use super::history::{History, HistoryLimits, NotKept};
-use super::outcome::{CommitError, Outcome};
-use super::queue::{Queue, Refused};
-use super::reclaim::{Held, Reclaimer};
-use super::role::Role;
-use super::ticket::{Completer, Ticket, ticket};
+use crate::commit::head::Head;
+use crate::commit::queue::{Queue, Refused};
+use crate::commit::role::Role;
+use crate::commit::ticket::{Completer, Ticket, ticket};
+use crate::commit::{
+    CommitError, Committer, Held, History, HistoryLimits, NotKept, Outcome, Reclaimer, Settled,
+};
 use crate::limits::{QUEUE, QUEUE_BYTES};
 use crate::log::{InlineLog, MemoryLog, Record};
 use crate::mutation::Transaction;
@@ -323,7 +322,7 @@ impl Graph {
         self.work.listen(seen)
     }
 
-    pub(super) fn take_waiting(&self) -> Vec<Submission> {
+    pub(crate) fn take_waiting(&self) -> Vec<Submission> {
         self.queue.take_all()
     }
 
@@ -333,7 +332,7 @@ impl Graph {
     }
 
     /// Shows a new head, then tells of it. Only the committer calls this.
-    pub(super) fn publish(
+    pub(crate) fn publish(
         &self,
         next: Snapshot,
         records: &[Arc<Record>],
