@@ -41,6 +41,8 @@ impl CallLayer {
     /// Counts in `metrics`.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
+        // Reads the descriptors now, and not during the first call.
+        is_served("", "");
         Self {
             metrics,
             calls: Arc::default(),
