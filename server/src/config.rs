@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 /// The file that is read when it exists and no other is named.
 const DEFAULT_FILE: &str = "amadeus.toml";
 
-/// Options of `amadeus serve`. Every one but the last two may also stand in the configuration file, under its long name
-/// with underscores.
+/// Options of `amadeus serve`. Those in `KEYS` may also stand in the configuration file, under their long names
+/// with underscores; `--from-backup`, `--config` and `--print-config` are for one start and may not.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
     /// Address for gRPC
