@@ -9,6 +9,7 @@
     reason = "a developer's command talks to a terminal"
 )]
 
+mod bench;
 mod loom;
 mod python;
 mod step;
@@ -37,6 +38,8 @@ enum Command {
     Test,
     /// The models of what threads share, each with the controls that it has to catch
     Loom,
+    /// The benches, each beside its rivals: ratios, what they are held to, and docs/BENCHMARKS.md
+    Bench(bench::Bench),
     /// The end-to-end tests alone: the real binary, driven over gRPC from Python
     E2e(E2e),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
     let tally = match Cli::parse().command {
         Command::Test => test::run(),
         Command::Loom => loom::run(),
+        Command::Bench(wanted) => bench::run(&wanted),
         Command::E2e(wanted) => python::run(&wanted),
     };
     println!("\n{tally}");
