@@ -33,3 +33,5 @@ pub mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod watch;
+
+pub use snapshot::diff;

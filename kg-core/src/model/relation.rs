@@ -53,6 +53,16 @@ pub struct Relation {
     pub modified_revision: u64,
 }
 
+impl Relation {
+    /// Whether two versions say the same, apart from revisions.
+    #[must_use]
+    pub fn same_content(&self, other: &Self) -> bool {
+        self.key == other.key
+            && self.properties == other.properties
+            && self.position == other.position
+    }
+}
+
 /// The position of a relation that was added by itself.
 pub const APPENDED: u32 = u32::MAX;
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub type Object = im::OrdMap<Arc<str>, Value>;
 
 /// One JSON value.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, Default)]
 pub enum Value {
     /// `null`
     #[default]
@@ -156,6 +156,21 @@ impl Value {
     /// A [`Fault`] whose field is the path inside the value.
     pub fn check(&self) -> Result<(), Fault> {
         check(self, 0)
+    }
+}
+
+impl PartialEq for Value {
+    /// Equal values have equal text: two zeros of different sign are two values, and NaN is none.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Number(a), Self::Number(b)) => a.to_bits() == b.to_bits(),
+            (Self::String(a), Self::String(b)) => a == b,
+            (Self::List(a), Self::List(b)) => Arc::ptr_eq(a, b) || a == b,
+            (Self::Object(a), Self::Object(b)) => a == b,
+            _ => false,
+        }
     }
 }
 
@@ -344,6 +359,14 @@ mod tests {
         );
         assert_eq!(value.json_len(), value.to_json().len());
         assert_eq!(Value::from_json(value.to_json().as_bytes()), Ok(value));
+    }
+
+    #[test]
+    fn equal_values_have_equal_text() {
+        let (plus, minus) = (Value::Number(0.0), Value::Number(-0.0));
+        assert_ne!(plus.to_json(), minus.to_json());
+        assert_ne!(plus, minus);
+        assert_eq!(minus, minus.clone());
     }
 
     #[test]

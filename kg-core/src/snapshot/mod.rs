@@ -1,6 +1,7 @@
 //! The graph at one revision, on persistent structures.
 
 pub mod adjacency;
+mod diff;
 mod fold;
 mod hash;
 pub mod index;
@@ -12,6 +13,7 @@ pub mod requests;
 mod state;
 
 pub use adjacency::Adjacency;
+pub use diff::diff;
 pub use fold::{FoldError, fold};
 pub use index::{Indexes, Names};
 pub use neighbours::Neighbours;

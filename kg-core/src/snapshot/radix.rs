@@ -127,6 +127,28 @@ impl<T: Clone + Default, const WIDTH: usize> Radix<T, WIDTH> {
         *self.get_mut(index) = item;
     }
 
+    /// Calls `visit` with the items of both at each place of a leaf that they do not share. Other leaves are passed over,
+    /// and so is what lies behind the end of both: the cost is that of the leaves that differ and of the paths to them.
+    pub fn diff(&self, other: &Self, mut visit: impl FnMut(&T, &T)) {
+        let (mut a, mut b) = (self.root.clone(), other.root.clone());
+        while a.height() < b.height() {
+            a = a.raised();
+        }
+        while b.height() < a.height() {
+            b = b.raised();
+        }
+        let end = u64::from(self.len.max(other.len));
+        match (&a, &b) {
+            (Root::H0(a), Root::H0(b)) => differ(a, b, 0, end, &mut visit),
+            (Root::H1(a), Root::H1(b)) => differ(a, b, 0, end, &mut visit),
+            (Root::H2(a), Root::H2(b)) => differ(a, b, 0, end, &mut visit),
+            (Root::H3(a), Root::H3(b)) => differ(a, b, 0, end, &mut visit),
+            (Root::H4(a), Root::H4(b)) => differ(a, b, 0, end, &mut visit),
+            (Root::H5(a), Root::H5(b)) => differ(a, b, 0, end, &mut visit),
+            _ => unreachable!("both were raised to one height"),
+        }
+    }
+
     /// All items in the order of their indices.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         (0..self.len)
@@ -148,6 +170,11 @@ impl<T: Clone + Default, const WIDTH: usize> Default for Radix<T, WIDTH> {
 }
 
 impl<T: Clone + Default, const WIDTH: usize> Root<T, WIDTH> {
+    /// How many branches stand above a leaf.
+    fn height(&self) -> u32 {
+        (on_root!(self, node => span_bits(node)) - WIDTH.trailing_zeros()) / FANOUT_BITS
+    }
+
     /// The same tree under one more branch.
     fn raised(&self) -> Self {
         match self {
@@ -169,6 +196,20 @@ trait Level<T, const WIDTH: usize>: Clone {
     fn leaf(&self, index: u32) -> &[T; WIDTH];
     fn leaf_mut(&mut self, index: u32) -> &mut [T; WIDTH];
     fn bytes_below(&self) -> usize;
+    fn diff(&self, other: &Self, base: u64, end: u64, visit: &mut impl FnMut(&T, &T));
+}
+
+/// Goes on below two nodes that stand at the same place, unless they are one, or lie behind the end.
+fn differ<T, const WIDTH: usize, L: Level<T, WIDTH>>(
+    a: &Arc<L>,
+    b: &Arc<L>,
+    base: u64,
+    end: u64,
+    visit: &mut impl FnMut(&T, &T),
+) {
+    if base < end && !Arc::ptr_eq(a, b) {
+        a.diff(b, base, end, visit);
+    }
 }
 
 fn span_bits<T, const WIDTH: usize, L: Level<T, WIDTH>>(_: &Arc<L>) -> u32 {
@@ -200,6 +241,10 @@ impl<T: Clone + Default, const WIDTH: usize> Level<T, WIDTH> for Leaf<T, WIDTH> 
 
     fn bytes_below(&self) -> usize {
         0
+    }
+
+    fn diff(&self, other: &Self, _: u64, _: u64, visit: &mut impl FnMut(&T, &T)) {
+        self.0.iter().zip(&other.0).for_each(|(a, b)| visit(a, b));
     }
 }
 
@@ -246,5 +291,11 @@ impl<T, const WIDTH: usize, C: Level<T, WIDTH>> Level<T, WIDTH> for Branch<C> {
             .filter(|&at| !is_counted(at))
             .map(|at| bytes(&self.0[at]))
             .sum()
+    }
+
+    fn diff(&self, other: &Self, base: u64, end: u64, visit: &mut impl FnMut(&T, &T)) {
+        for (at, (a, b)) in (0..).zip(self.0.iter().zip(&other.0)) {
+            differ(a, b, base + (at << C::SPAN_BITS), end, visit);
+        }
     }
 }

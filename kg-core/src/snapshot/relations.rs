@@ -1,7 +1,8 @@
 //! The relations of one label: who is related to whom, and what each relation says.
 
 use super::adjacency::Adjacency;
-use crate::model::{EntityId, Object};
+use crate::model::{EntityId, Object, Relation, RelationKey};
+use im::ordmap::DiffItem;
 
 /// What one relation says, beside its ends.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,20 @@ pub struct Edge {
     pub created_revision: u64,
     /// Revision that changed it last.
     pub modified_revision: u64,
+}
+
+impl Edge {
+    /// The relation whose ends and label are these.
+    #[must_use]
+    pub fn relation(&self, key: RelationKey) -> Relation {
+        Relation {
+            key,
+            properties: self.properties.clone(),
+            position: self.position,
+            created_revision: self.created_revision,
+            modified_revision: self.modified_revision,
+        }
+    }
 }
 
 /// All relations of one label.
@@ -65,6 +80,24 @@ impl Relations {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.edges.is_empty()
+    }
+
+    /// Calls `visit` with the ends of each relation that differs, what it said and what it says. What both versions share
+    /// is passed over.
+    pub(super) fn diff(
+        &self,
+        after: &Self,
+        mut visit: impl FnMut(EntityId, EntityId, Option<&Edge>, Option<&Edge>),
+    ) {
+        for item in self.edges.diff(&after.edges) {
+            match item {
+                DiffItem::Remove(&(from, to), old) => visit(from, to, Some(old), None),
+                DiffItem::Add(&(from, to), new) => visit(from, to, None, Some(new)),
+                DiffItem::Update { old, new } => {
+                    visit(new.0.0, new.0.1, Some(old.1), Some(new.1));
+                }
+            }
+        }
     }
 
     pub(super) fn put(&mut self, from: EntityId, to: EntityId, edge: Edge) -> Option<Edge> {

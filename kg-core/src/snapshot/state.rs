@@ -181,13 +181,7 @@ impl Snapshot {
         let from = self.entity(&key.from)?.id;
         let to = self.entity(&key.to)?.id;
         let edge = self.relations(key.label.as_str())?.edge(from, to)?;
-        Some(Relation {
-            key: key.clone(),
-            properties: edge.properties.clone(),
-            position: edge.position,
-            created_revision: edge.created_revision,
-            modified_revision: edge.modified_revision,
-        })
+        Some(edge.relation(key.clone()))
     }
 
     /// The relation between two entities of this snapshot, by number.

@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a model test does to a vector.
 #[derive(Clone, Debug)]
@@ -40,9 +40,48 @@ fn check<const WIDTH: usize>(steps: &[Step]) {
         }
     }
     assert_equal(&radix, &model);
+    kept.push((radix, model));
     for (radix, model) in &kept {
         assert_equal(radix, model);
     }
+    for pair in kept.windows(2) {
+        assert_differ(&pair[0], &pair[1]);
+        assert_differ(&pair[1], &pair[0]);
+    }
+}
+
+type Kept<const WIDTH: usize> = (Radix<u64, WIDTH>, BTreeMap<u32, u64>);
+
+/// Every difference is visited once, with both items.
+fn assert_differ<const WIDTH: usize>(a: &Kept<WIDTH>, b: &Kept<WIDTH>) {
+    let at = |model: &BTreeMap<u32, u64>, index| model.get(index).copied().unwrap_or(0);
+    let mut expected: Vec<(u64, u64)> = (a.1.keys().chain(b.1.keys()))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .map(|index| (at(&a.1, index), at(&b.1, index)))
+        .filter(|(old, new)| old != new)
+        .collect();
+    let mut found = Vec::new();
+    a.0.diff(&b.0, |old, new| {
+        found.extend((old != new).then_some((*old, *new)))
+    });
+    expected.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_difference_costs_the_leaves_that_differ() {
+    let mut radix = Radix::<u64, 16>::new();
+    (0..100_000).for_each(|index| radix.set(index, 1));
+    let before = radix.clone();
+    let mut seen = 0;
+    before.diff(&radix, |_, _| seen += 1);
+    assert_eq!(seen, 0, "nothing changed");
+    radix.set(7, 2);
+    radix.set(99_999, 2);
+    before.diff(&radix, |_, _| seen += 1);
+    assert_eq!(seen, 2 * 16, "two leaves of 16");
 }
 
 proptest! {
