@@ -28,7 +28,9 @@ impl Path {
     /// # Errors
     /// A [`Fault`] of the field `path` that says at which byte it stopped and why.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        parse(text).map_err(|reason| Fault::new("path", reason))
+        parse(text)
+            .and_then(|path| short_when_written(path, text))
+            .map_err(|reason| Fault::new("path", reason))
     }
 
     /// A path of these parts, which must begin with a key.
@@ -152,6 +154,20 @@ fn parse(text: &str) -> Result<Path, String> {
             }
         }
     }
+}
+
+/// A path is written into records and read back from them: `\b` is read from two bytes and written as six.
+fn short_when_written(path: Path, text: &str) -> Result<Path, String> {
+    if !text.contains('\\') {
+        return Ok(path);
+    }
+    let bytes = path.to_string().len();
+    if bytes > PATH_BYTES {
+        return Err(format!(
+            "has {bytes} bytes when each control character in it is written as \\uXXXX, at most {PATH_BYTES} are allowed"
+        ));
+    }
+    Ok(path)
 }
 
 fn parse_key(rest: &str, at: usize) -> Result<(Arc<str>, &str), String> {
@@ -375,6 +391,16 @@ mod tests {
             let fault = Path::parse(bad).expect_err(bad);
             assert!(fault.reason.contains(why), "{bad}: {fault}");
         }
+    }
+
+    /// Such a path was accepted, written into a record, and the record could not be read again.
+    #[test]
+    fn a_path_that_would_be_too_long_when_written_is_refused() {
+        let text = |count: usize| format!("\"{}\"", "\\b".repeat(count));
+        let path = Path::parse(&text(600)).expect("3,602 bytes when written");
+        assert_eq!(Path::parse(&path.to_string()), Ok(path));
+        let fault = Path::parse(&text(1_000)).expect_err("6,002 bytes when written");
+        assert!(fault.reason.contains("6002"), "{fault}");
     }
 
     #[test]
