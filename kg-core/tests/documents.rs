@@ -53,6 +53,28 @@ fn rebuilt(snapshot: &Snapshot) -> Snapshot {
         .1
 }
 
+/// A field without a place of its own was overwritten by the same word below `metadata`, if it came before that in the
+/// alphabet, and the write was lost.
+#[test]
+fn what_is_written_at_the_top_of_a_pattern_is_not_lost_to_its_metadata() {
+    let mut snapshot = Snapshot::new();
+    for (path, value) in [
+        ("patterns.flow", "{\"metadata\":{\"cart\":1,\"zeal\":1}}"),
+        ("patterns.flow.cart", "2"),
+        ("patterns.flow.zeal", "2"),
+    ] {
+        let update = Mutation::UpdateNode {
+            path: Path::parse(path).expect("a valid path"),
+            value: Value::from_json(value.as_bytes()).expect("valid JSON"),
+        };
+        let planned = plan(&snapshot, &Transaction::of(vec![update])).expect("a valid write");
+        snapshot = planned.next;
+    }
+    let metadata = Path::parse("patterns.flow.metadata").expect("a valid path");
+    let found = snapshot.node(&metadata).expect("it stands").to_json();
+    assert_eq!(found, "{\"cart\":2,\"zeal\":2}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 

@@ -223,7 +223,8 @@ pub fn pattern_from_object(name: &Name, object: &Object) -> Result<PatternSpec, 
             "steps" => body.steps = reader.each("steps", value, Reader::step),
             "metadata" => match value {
                 Value::Object(members) => {
-                    metadata.extend(members.iter().map(|(k, v)| (k.clone(), v.clone())))
+                    // What stands at the top wins, whichever is read first.
+                    metadata = metadata.union(members.clone());
                 }
                 other => reader.wrong("metadata", "an object", other),
             },
