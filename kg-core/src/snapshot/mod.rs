@@ -3,7 +3,7 @@
 pub mod adjacency;
 mod diff;
 mod fold;
-mod hash;
+pub(crate) mod hash;
 pub mod index;
 pub mod neighbours;
 pub mod node;

@@ -1,9 +1,18 @@
-//! The oracle's answers: each question of `query` once more, in the most obvious way.
+//! The oracle's answers to questions that follow relations, each in the most obvious way.
 
 use super::oracle::Oracle;
 use crate::model::{Body, EntityRef, Label, Name, RelationKey};
 use crate::query::{Along, Direction, Hit, Way};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How far a question may go: entities and depth, where they are bounded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Most {
+    /// Entities apart from those that it begins at.
+    pub entities: Option<usize>,
+    /// Relations from the start.
+    pub depth: Option<u32>,
+}
 
 impl Oracle {
     /// Whether a relation leads from one to the other, by some label, in this direction; its first such label.
@@ -79,7 +88,25 @@ impl Oracle {
         hits
     }
 
-    /// The shortest way, the first of them.
+    /// The hits of a reach that may go so far, and whether there are more.
+    #[must_use]
+    pub fn reach_most(
+        &self,
+        roots: &[EntityRef],
+        along: &Along,
+        direction: Direction,
+        hops: Option<u32>,
+        most: Most,
+    ) -> (Vec<Hit>, bool) {
+        let mut hits = self.reach(roots, along, direction, hops);
+        let all = hits.len();
+        hits.retain(|hit| most.depth.is_none_or(|depth| hit.depth <= depth));
+        hits.truncate(most.entities.unwrap_or(usize::MAX));
+        let cut = hits.len() < all;
+        (hits, cut)
+    }
+
+    /// The shortest way, the first of them. One that ends in the layer at which entities run out is still found.
     #[must_use]
     pub fn find_path(
         &self,
@@ -87,14 +114,25 @@ impl Oracle {
         to: &EntityRef,
         along: &Along,
         direction: Direction,
+        most: Most,
     ) -> Way {
+        let hits = self.reach(std::slice::from_ref(from), along, direction, None);
+        let in_reach = |hit: &&Hit| {
+            let nearer = hits.iter().filter(|other| other.depth < hit.depth).count();
+            most.depth.is_none_or(|depth| hit.depth <= depth)
+                && most.entities.is_none_or(|entities| nearer < entities)
+        };
+        let mut truncated = false;
         let entities = if from == to {
             vec![from.clone()]
+        } else if let Some(hit) = hits.iter().filter(in_reach).find(|hit| hit.key == *to) {
+            hit.path.clone()
         } else {
-            self.reach(std::slice::from_ref(from), along, direction, None)
-                .into_iter()
-                .find(|hit| hit.key == *to)
-                .map_or_else(Vec::new, |hit| hit.path)
+            truncated = hits.len() > most.entities.unwrap_or(usize::MAX)
+                || hits
+                    .iter()
+                    .any(|hit| most.depth.is_some_and(|depth| hit.depth > depth));
+            Vec::new()
         };
         let labels = entities
             .windows(2)
@@ -103,7 +141,7 @@ impl Oracle {
         Way {
             entities,
             labels,
-            truncated: false,
+            truncated,
         }
     }
 

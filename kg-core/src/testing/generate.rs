@@ -1,29 +1,51 @@
 //! Random transactions and graphs from a seed, so that a failure can be seen again.
 
+use super::oracle::Oracle;
 use crate::model::{
-    APPENDED, Body, Dependency, Entity, EntityId, EntityRef, Health, Kind, Label, Name, Object,
-    Path, PatternBody, PatternSpec, Relation, RelationKey, Schema, ServiceBody, ServiceSpec, Step,
-    Value,
+    APPENDED, Body, Dependency, Endpoint, Entity, EntityId, EntityRef, Health, Kind, Label, Name,
+    Object, Path, PatternBody, PatternSpec, Relation, RelationKey, Schema, ServiceBody,
+    ServiceSpec, Step, Value,
 };
-use crate::mutation::{Mutation, Precondition, Transaction};
-use crate::snapshot::Snapshot;
+use crate::mutation::{Mutation, Precondition, Request, Transaction};
+use crate::snapshot::{RequestKey, Snapshot};
 use std::sync::Arc;
 
-/// A small generator of numbers (SplitMix64): the same on every machine and in every version.
+/// Numbers from a seed (SplitMix64), the same on every machine and in every version; or from bytes that a fuzzer chose.
 #[derive(Clone, Debug)]
-pub struct Rng(u64);
+pub enum Rng {
+    /// The state of the generator.
+    Seeded(u64),
+    /// Bytes, last first. Each is a number; where there are no more, all are 0.
+    Bytes(Vec<u8>),
+}
 
 impl Rng {
     /// The sequence of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self::Seeded(seed)
+    }
+
+    /// The bytes as numbers.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.iter().rev().copied().collect())
+    }
+
+    /// Whether all bytes were used.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        matches!(self, Self::Bytes(bytes) if bytes.is_empty())
     }
 
     /// The next number.
     pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        let state = match self {
+            Self::Seeded(state) => state,
+            Self::Bytes(bytes) => return bytes.pop().map_or(0, u64::from),
+        };
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = *state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
@@ -67,13 +89,57 @@ const OTHERS: [(&str, &str); 5] = [
 ];
 const LABELS: [&str; 4] = ["depends_on", "owned_by", "uses", "Uses"];
 const WORDS: [&str; 5] = ["pay", "refund", "search", "cart", "MAIL"];
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 10] = [
     "notes",
     "notes.list",
     "notes.list[0]",
     "notes.list[1].deep",
+    "notes.list[2]",
     "notes.\"a.b\"",
     "more.x",
+    "more[1]",
+    "services",
+    "patterns[0]",
+];
+/// What a path may name below a service.
+const OF_SERVICE: [&str; 24] = [
+    "",
+    ".name",
+    ".category",
+    ".version",
+    ".owner",
+    ".capabilities",
+    ".capabilities[1]",
+    ".dependencies",
+    ".dependencies[0]",
+    ".dependencies[1]",
+    ".dependencies[0].version",
+    ".endpoints",
+    ".endpoints[0].path",
+    ".endpoints[0].extra",
+    ".models[0]",
+    ".schema.methods",
+    ".schema.other",
+    ".health",
+    ".registered",
+    ".metadata",
+    ".metadata.pay",
+    ".metadata.version",
+    ".metadata.capabilities[0]",
+    ".pay",
+];
+/// What a path may name below a pattern.
+const OF_PATTERN: [&str; 10] = [
+    "",
+    ".description",
+    ".active",
+    ".steps",
+    ".steps[0].id",
+    ".steps[1]",
+    ".metadata",
+    ".metadata.cart",
+    ".cart",
+    ".search",
 ];
 
 fn one(rng: &mut Rng, from: &[&'static str]) -> &'static str {
@@ -140,11 +206,17 @@ fn object(rng: &mut Rng, depth: usize) -> Object {
 }
 
 fn word(rng: &mut Rng) -> String {
-    if rng.once_in(2) {
+    if rng.once_in(500) {
+        "bell\u{7}".to_owned()
+    } else if rng.once_in(2) {
         String::new()
     } else {
         one(rng, &WORDS).to_owned()
     }
+}
+
+fn words(rng: &mut Rng) -> Vec<String> {
+    rng.some(&WORDS, 2).into_iter().map(str::to_owned).collect()
 }
 
 fn dependency(rng: &mut Rng, on: Name) -> Dependency {
@@ -156,21 +228,35 @@ fn dependency(rng: &mut Rng, on: Name) -> Dependency {
             String::new()
         },
         optional: rng.once_in(4),
-        properties: object(rng, 0),
+        properties: edge_properties(rng),
     }
+}
+
+/// Properties, some of which mean something in a dependency.
+fn edge_properties(rng: &mut Rng) -> Object {
+    let mut properties = object(rng, 0);
+    if rng.once_in(25) {
+        let value = value(rng, 0);
+        properties.insert(Arc::from(one(rng, &["version", "optional"])), value);
+    }
+    properties
 }
 
 fn registration(rng: &mut Rng) -> ServiceSpec {
     let own = service(rng);
     let services: Vec<&str> = SERVICES
         .into_iter()
-        .filter(|other| *other != own.as_str() || rng.once_in(20))
+        .filter(|other| *other != own.as_str() || rng.once_in(40))
         .collect();
-    let dependencies = rng
+    let mut dependencies: Vec<Dependency> = rng
         .some(&services, 3)
         .into_iter()
         .map(|on| dependency(rng, name(on)))
         .collect();
+    if rng.once_in(50) {
+        // The same twice.
+        dependencies.extend(dependencies.first().cloned());
+    }
     ServiceSpec {
         name: own,
         body: ServiceBody {
@@ -182,39 +268,84 @@ fn registration(rng: &mut Rng) -> ServiceSpec {
             },
             owner: word(rng),
             description: word(rng),
-            capabilities: rng.some(&WORDS, 3).into_iter().map(Arc::from).collect(),
+            capabilities: capabilities(rng),
             schema: schema(rng),
+            endpoints: (0..rng.below(3).saturating_sub(1))
+                .map(|_| endpoint(rng))
+                .collect(),
+            models: words(rng),
+            health_check: word(rng),
+            metrics: word(rng),
             health: *rng.pick(&[Health::Unknown, Health::Up, Health::Degraded, Health::Down]),
-            ..ServiceBody::default()
         },
         dependencies,
         metadata: object(rng, 1),
     }
 }
 
+fn capabilities(rng: &mut Rng) -> Vec<Arc<str>> {
+    let mut all: Vec<Arc<str>> = rng.some(&WORDS, 3).into_iter().map(Arc::from).collect();
+    match rng.below(40) {
+        0 => all.extend(all.first().cloned()),
+        1 => all.push(Arc::from(one(rng, &["", " blank", "a\u{7}"]))),
+        _ => {}
+    }
+    all
+}
+
+fn endpoint(rng: &mut Rng) -> Endpoint {
+    Endpoint {
+        name: word(rng),
+        path: word(rng),
+        description: word(rng),
+        tags: words(rng),
+        metadata: object(rng, 0),
+        ..Endpoint::default()
+    }
+}
+
 fn schema(rng: &mut Rng) -> Schema {
     Schema {
         proto_path: word(rng),
-        methods: rng.some(&WORDS, 2).into_iter().map(str::to_owned).collect(),
+        methods: words(rng),
     }
 }
 
 fn pattern(rng: &mut Rng) -> PatternSpec {
     let step = |rng: &mut Rng, id: usize| Step {
-        id: id.to_string(),
+        id: if rng.once_in(9) {
+            one(rng, &["", "0"]).to_owned()
+        } else {
+            id.to_string()
+        },
         kind: word(rng),
-        target: format!("{}{}", service(rng), one(rng, &["", ".Call", "/Call"])),
-        ..Step::default()
+        target: target(rng),
+        depends_on: (0..rng.below(3).saturating_sub(1))
+            .map(|_| one(rng, &["0", "1", "2"]).to_owned())
+            .collect(),
+        parameters: object(rng, 0),
     };
     PatternSpec {
         name: name(one(rng, &["flow", "other"])),
         body: PatternBody {
             description: word(rng),
-            steps: (0..rng.below(3)).map(|i| step(rng, i)).collect(),
+            category: word(rng),
+            active: rng.once_in(2),
+            steps: (0..rng.below(4)).map(|i| step(rng, i)).collect(),
             ..PatternBody::default()
         },
         metadata: object(rng, 1),
     }
+}
+
+/// What a step acts on: an entity, one of its methods, or nothing.
+fn target(rng: &mut Rng) -> String {
+    let of = match rng.below(4) {
+        0 => return String::new(),
+        1 => entity(rng).to_string(),
+        _ => service(rng).to_string(),
+    };
+    format!("{of}{}", one(rng, &["", ".Call", "/Call", ".a.Call"]))
 }
 
 fn relation(rng: &mut Rng) -> RelationKey {
@@ -225,70 +356,147 @@ fn relation(rng: &mut Rng) -> RelationKey {
     }
 }
 
-fn path(rng: &mut Rng) -> Path {
-    Path::parse(one(rng, &PATHS)).expect("a valid path")
+/// A path among those that random transactions read and write.
+pub fn path(rng: &mut Rng) -> Path {
+    let text = match rng.below(4) {
+        0 => {
+            let own = crate::model::path::part(service(rng).as_str());
+            format!("services.{own}{}", one(rng, &OF_SERVICE))
+        }
+        1 if rng.once_in(2) => {
+            let own = one(rng, &["flow", "other"]);
+            format!("patterns.{own}{}", one(rng, &OF_PATTERN))
+        }
+        _ => one(rng, &PATHS).to_owned(),
+    };
+    Path::parse(&text).expect("a valid path")
 }
 
-fn mutation(rng: &mut Rng) -> Mutation {
+/// Mostly a path at which something stands.
+fn known_path(rng: &mut Rng, state: &Oracle) -> Path {
+    let known = (0..4)
+        .map(|_| path(rng))
+        .find(|path| state.node(path).is_ok());
+    known.unwrap_or_else(|| path(rng))
+}
+
+/// A value, often such as stands in a typed body.
+fn node_value(rng: &mut Rng) -> Value {
+    match rng.below(8) {
+        0 => Value::string(one(rng, &["up", "degraded", "a", "b:v1", "x/y:v2", "1.0"])),
+        1 => Value::list([Value::string(one(rng, &SERVICES))]),
+        2 => {
+            let mut members = object(rng, 1);
+            let (field, value) = match rng.below(5) {
+                0 => ("version", Value::string("1.0")),
+                1 => ("metadata", Value::Object(object(rng, 0))),
+                2 => ("dependencies", Value::list([Value::string("c:v1")])),
+                3 => ("service", Value::string(one(rng, &SERVICES))),
+                _ => ("id", Value::string("0")),
+            };
+            members.insert(Arc::from(field), value);
+            Value::Object(members)
+        }
+        _ => value(rng, 2),
+    }
+}
+
+fn mutation(rng: &mut Rng, state: &Oracle) -> Mutation {
     match rng.below(20) {
         0..5 => Mutation::RegisterService {
             service: Box::new(registration(rng)),
             strict: rng.once_in(6),
         },
         5 => Mutation::UpdateSchema {
-            name: service(rng),
+            name: known_service(rng, state),
             schema: schema(rng),
         },
         6 => Mutation::SetCapability {
-            name: service(rng),
+            name: known_service(rng, state),
             capability: Arc::from(capability(rng)),
             enabled: rng.once_in(2),
         },
         7..9 => {
             let on = service(rng);
             Mutation::AddDependency {
-                name: service(rng),
+                name: known_service(rng, state),
                 dependency: dependency(rng, on),
             }
         }
-        9 => Mutation::RemoveDependency {
-            name: service(rng),
-            service: service(rng),
-        },
+        9 => {
+            let key = known_relation(rng, state);
+            Mutation::RemoveDependency {
+                name: key.from.name,
+                service: key.to.name,
+            }
+        }
         10 => Mutation::PutPattern(Box::new(pattern(rng))),
         11 => Mutation::PutEntity {
             key: entity(rng),
             properties: object(rng, 1),
         },
         12 => Mutation::DeleteEntity {
-            key: entity(rng),
+            key: known_entity(rng, state),
             force: rng.once_in(2),
         },
-        13..16 => Mutation::PutRelation {
-            key: relation(rng),
-            properties: object(rng, 0),
-            create_ends: rng.once_in(3),
-        },
-        16 => Mutation::DeleteRelation(relation(rng)),
+        13..16 => {
+            let key = if rng.once_in(2) {
+                relation(rng)
+            } else {
+                RelationKey {
+                    from: known_entity(rng, state),
+                    label: label(rng),
+                    to: known_entity(rng, state),
+                }
+            };
+            Mutation::PutRelation {
+                key,
+                properties: edge_properties(rng),
+                create_ends: rng.once_in(3),
+            }
+        }
+        16 => Mutation::DeleteRelation(known_relation(rng, state)),
         17..19 => Mutation::UpdateNode {
             path: path(rng),
-            value: value(rng, 2),
+            value: node_value(rng),
         },
-        _ => Mutation::DeleteNode(path(rng)),
+        _ => Mutation::DeleteNode(known_path(rng, state)),
     }
 }
 
-fn precondition(rng: &mut Rng) -> Precondition {
-    match rng.below(7) {
-        0 => Precondition::EntityExists(entity(rng)),
+fn precondition(rng: &mut Rng, state: &Oracle) -> Precondition {
+    match rng.below(12) {
+        0 => Precondition::EntityExists(known_entity(rng, state)),
         1 => Precondition::EntityAbsent(entity(rng)),
-        2 => Precondition::RelationAbsent(relation(rng)),
-        3 => Precondition::NoDependents(entity(rng)),
-        4 => Precondition::Acyclic(label(rng)),
-        5 => Precondition::EntityAt {
-            key: entity(rng),
-            revision: rng.below(3) as u64,
-        },
+        2 => Precondition::RelationExists(known_relation(rng, state)),
+        3 => Precondition::RelationAbsent(relation(rng)),
+        4 => Precondition::NoDependents(entity(rng)),
+        5 => Precondition::Acyclic(label(rng)),
+        6 | 7 => {
+            let key = known_entity(rng, state);
+            let known = state.entities.get(&key).map(|node| node.modified);
+            let revision = revision(rng, known);
+            Precondition::EntityAt { key, revision }
+        }
+        8 => {
+            let key = known_relation(rng, state);
+            let known = state.relations.get(&key).map(|r| r.modified_revision);
+            let revision = revision(rng, known);
+            Precondition::RelationAt { key, revision }
+        }
+        9 => {
+            let path = path(rng);
+            let revision = revision(rng, state.holder_revision(&path));
+            Precondition::NodeAt { path, revision }
+        }
+        10 => {
+            let path = known_path(rng, state);
+            let value = match state.node(&path) {
+                Ok(value) if !rng.once_in(3) => value,
+                _ => value(rng, 1),
+            };
+            Precondition::DocumentEquals { path, value }
+        }
         _ => Precondition::NoPath {
             from: entity(rng),
             to: entity(rng),
@@ -297,16 +505,66 @@ fn precondition(rng: &mut Rng) -> Precondition {
     }
 }
 
-/// A random transaction. Most are possible on most graphs, many are refused.
-pub fn transaction(rng: &mut Rng) -> Transaction {
+/// Mostly the one that holds, else a recent one or 0.
+fn revision(rng: &mut Rng, known: Option<u64>) -> u64 {
+    match rng.below(5) {
+        0 => 0,
+        1 => rng.below(4) as u64,
+        _ => known.unwrap_or(0),
+    }
+}
+
+/// Mostly an entity that stands.
+fn known_entity(rng: &mut Rng, state: &Oracle) -> EntityRef {
+    let known: Vec<&EntityRef> = state.entities.keys().collect();
+    if known.is_empty() || rng.once_in(4) {
+        return entity(rng);
+    }
+    (*rng.pick(&known)).clone()
+}
+
+/// Mostly a service that stands.
+fn known_service(rng: &mut Rng, state: &Oracle) -> Name {
+    let services = state.entities.keys().filter(|key| key.is_service());
+    let known: Vec<&Name> = services.map(|key| &key.name).collect();
+    if known.is_empty() || rng.once_in(6) {
+        return service(rng);
+    }
+    (*rng.pick(&known)).clone()
+}
+
+/// Mostly a relation that stands.
+fn known_relation(rng: &mut Rng, state: &Oracle) -> RelationKey {
+    let known: Vec<&RelationKey> = state.relations.keys().collect();
+    if known.is_empty() || rng.once_in(4) {
+        return relation(rng);
+    }
+    (*rng.pick(&known)).clone()
+}
+
+/// A random transaction for a graph in this state. Most are possible, many are refused.
+pub fn transaction(rng: &mut Rng, state: &Oracle) -> Transaction {
     let count = 1 + if rng.once_in(3) { rng.below(4) } else { 0 };
-    let mut transaction = Transaction::of((0..count).map(|_| mutation(rng)).collect());
-    if rng.once_in(8) {
-        transaction.preconditions.push(precondition(rng));
+    let mut transaction = Transaction::of((0..count).map(|_| mutation(rng, state)).collect());
+    if rng.once_in(5) {
+        let count = 1 + rng.below(3) / 2;
+        transaction.preconditions = (0..count).map(|_| precondition(rng, state)).collect();
+    }
+    if rng.once_in(4) {
+        // Few ids, so that they come again; few bodies, so that some of those differ.
+        let id = format!("r{}", rng.below(60));
+        transaction.request_id = Arc::from(id.as_str());
+        transaction.request = Some(Request {
+            key: RequestKey::new("random", &id),
+            body: u64::from(rng.once_in(4)),
+        });
+    }
+    if rng.once_in(40) {
+        transaction.mutation_limit = 2;
     }
     transaction.actor = Arc::from("random");
     transaction.reason = Arc::from(word(rng));
-    transaction.time_ms = 1_000 + rng.below(5_000) as u64;
+    transaction.time_ms = 1_000 + 100 * rng.below(50) as u64;
     transaction
 }
 

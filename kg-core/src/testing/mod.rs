@@ -2,11 +2,12 @@
 //! that holds a log to its trait, and a log that fails on cue. Behind the feature `testing`.
 
 mod answers;
+pub mod compare;
 pub mod conformance;
 mod faulty;
 pub mod generate;
-#[cfg(test)]
-mod histories;
+pub mod histories;
 pub mod oracle;
+mod views;
 
 pub use faulty::{Fault, FaultyLog};

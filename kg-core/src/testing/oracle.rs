@@ -3,11 +3,20 @@
 //! Sorted maps by name, no ids, no indexes, no sharing. What a transaction does is written from the words of the design,
 //! not from the planner. Only small graphs: most of it looks at everything.
 
+mod guards;
+mod json;
+mod nodes;
+mod refusal;
+mod rules;
+mod typed;
+
+pub use refusal::No;
+
+use crate::limits::MUTATIONS;
 use crate::model::{
-    APPENDED, Body, Dependency, EntityRef, Label, Name, Object, Path, Relation, RelationKey,
-    ServiceSpec, Value,
+    APPENDED, Body, Dependency, EntityRef, Label, Name, Object, Relation, RelationKey, ServiceSpec,
 };
-use crate::mutation::{Mutation, Precondition, Transaction};
+use crate::mutation::{Mutation, Transaction};
 use crate::snapshot::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,23 +39,37 @@ pub struct Node {
 pub struct Oracle {
     /// Its revision.
     pub revision: u64,
+    /// When that was committed.
+    pub time_ms: u64,
     /// Everything in it, placeholders included.
     pub entities: BTreeMap<EntityRef, Node>,
     /// Every relation.
     pub relations: BTreeMap<RelationKey, Relation>,
     /// The documents, as one value.
     pub documents: Object,
+    /// By section of the documents: the revision that changed it last.
+    pub sections: BTreeMap<String, u64>,
+    /// By key of a committed request: its revision, and the hash of its body.
+    pub requests: BTreeMap<u128, (u64, u64)>,
     changed: bool,
 }
 
-/// The transaction is refused.
+/// What became of a transaction that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct No;
+pub struct Done {
+    /// The revision that it made, that it made when it came for the first time, or that it was judged at.
+    pub revision: u64,
+    /// Whether it changed something, now or then.
+    pub changed: bool,
+    /// Whether it came again.
+    pub repeated: bool,
+}
 
 type Verdict = Result<(), No>;
 
-fn must(holds: bool) -> Verdict {
-    if holds { Ok(()) } else { Err(No) }
+/// Refused with `no` unless it holds.
+fn must(holds: bool, no: No) -> Verdict {
+    if holds { Ok(()) } else { Err(no) }
 }
 
 impl Oracle {
@@ -70,71 +93,118 @@ impl Oracle {
         });
         Self {
             revision: snapshot.revision(),
+            time_ms: snapshot.time_ms(),
             entities: entities.collect(),
             relations: relations.collect(),
             documents: snapshot.documents().clone(),
+            sections: snapshot
+                .sections()
+                .map(|(section, revision)| (section.to_string(), revision))
+                .collect(),
+            requests: snapshot
+                .requests()
+                .iter()
+                .map(|(key, known)| (key.0, (known.revision, known.body)))
+                .collect(),
             changed: false,
         }
     }
 
-    /// Carries a transaction out, whole or not at all; whether it changed anything.
+    /// Carries a transaction out, whole or not at all.
     ///
     /// # Errors
     /// [`No`] when it is refused.
-    pub fn apply(&mut self, transaction: &Transaction) -> Result<bool, No> {
+    pub fn apply(&mut self, transaction: &Transaction) -> Result<Done, No> {
+        if let Some(request) = transaction.request
+            && let Some((revision, body)) = self.requests.get(&request.key.0).copied()
+        {
+            must(body == request.body, No::Invalid)?;
+            let (changed, repeated) = (true, true);
+            return Ok(Done {
+                revision,
+                changed,
+                repeated,
+            });
+        }
+        let most = match transaction.mutation_limit {
+            0 => MUTATIONS,
+            most => most,
+        };
+        must(transaction.mutations.len() <= most, No::Invalid)?;
+        must(rules::is_text(&transaction.reason), No::Invalid)?;
+        self.hold_before(&transaction.preconditions)?;
         let mut next = self.clone();
         next.revision += 1;
-        next.changed = false;
-        for precondition in &transaction.preconditions {
-            self.holds_before(precondition)?;
-        }
         for mutation in &transaction.mutations {
             next.mutate(mutation)?;
         }
-        for precondition in &transaction.preconditions {
-            next.holds_after(precondition)?;
-        }
+        next.hold_after(&transaction.preconditions)?;
         let changed = std::mem::take(&mut next.changed);
         if changed {
+            next.time_ms = self.time_ms.max(transaction.time_ms);
+            if let Some(request) = transaction.request {
+                next.requests
+                    .insert(request.key.0, (next.revision, request.body));
+            }
             *self = next;
         }
-        Ok(changed)
+        Ok(Done {
+            revision: self.revision,
+            changed,
+            repeated: false,
+        })
     }
 
-    fn holds_before(&self, precondition: &Precondition) -> Verdict {
-        match precondition {
-            Precondition::EntityExists(key) => must(self.entities.contains_key(key)),
-            Precondition::EntityAbsent(key) => must(!self.entities.contains_key(key)),
-            Precondition::EntityAt { key, revision } => {
-                let known = self
-                    .entities
-                    .get(key)
-                    .filter(|n| n.body != Body::Placeholder);
-                must(known.map_or(0, |n| n.modified) == *revision)
-            }
-            Precondition::RelationExists(key) => must(self.relations.contains_key(key)),
-            Precondition::RelationAbsent(key) => must(!self.relations.contains_key(key)),
-            _ => Ok(()),
-        }
+    /// Returns to an earlier state, as one new revision.
+    pub fn restore(&mut self, content: &Self, time_ms: u64) {
+        *self = Self {
+            revision: self.revision + 1,
+            time_ms: self.time_ms.max(time_ms),
+            requests: std::mem::take(&mut self.requests),
+            ..content.clone()
+        };
     }
 
-    fn holds_after(&self, precondition: &Precondition) -> Verdict {
-        match precondition {
-            Precondition::NoPath { from, to, label } => must(!self.ahead(from, label).contains(to)),
-            Precondition::NoDependents(key) => must(
-                !self
-                    .relations
-                    .keys()
-                    .any(|r| r.to == *key && r.label == Label::depends_on()),
-            ),
-            Precondition::Acyclic(label) => must(
-                !self
-                    .entities
-                    .keys()
-                    .any(|key| self.ahead(key, label).contains(key)),
-            ),
-            _ => Ok(()),
-        }
+    /// Whether two states say the same, whatever their revisions: what the content's hash covers.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let entity = |(key, node): (&EntityRef, &Node)| {
+            (key.clone(), (node.body.clone(), node.properties.clone()))
+        };
+        let relation = |(key, r): (&RelationKey, &Relation)| (key.clone(), r.properties.clone());
+        let entities =
+            |state: &Self| -> BTreeMap<_, _> { state.entities.iter().map(entity).collect() };
+        let relations =
+            |state: &Self| -> BTreeMap<_, _> { state.relations.iter().map(relation).collect() };
+        entities(self) == entities(other)
+            && relations(self) == relations(other)
+            && self.documents == other.documents
+    }
+
+    /// Entities and relations that do not say the same in two states, as text.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> BTreeSet<String> {
+        let entity = |state: &Self, key: &EntityRef| {
+            let node = state.entities.get(key)?;
+            Some((node.body.clone(), node.properties.clone()))
+        };
+        let relation = |state: &Self, key: &RelationKey| {
+            let relation = state.relations.get(key)?;
+            Some((relation.properties.clone(), relation.position))
+        };
+        let entities = self
+            .entities
+            .keys()
+            .chain(other.entities.keys())
+            .filter(|key| entity(self, key) != entity(other, key))
+            .map(ToString::to_string);
+        let relations = self
+            .relations
+            .keys()
+            .chain(other.relations.keys())
+            .filter(|key| relation(self, key) != relation(other, key))
+            .map(ToString::to_string);
+        entities.chain(relations).collect()
     }
 
     /// Everything to which one or more relations lead.
@@ -175,7 +245,7 @@ impl Oracle {
             }),
             Mutation::AddDependency { name, dependency } => {
                 self.registered(name)?;
-                must(dependency.service != *name)?;
+                must(rules::is_dependency(name, dependency), No::Invalid)?;
                 let key = dependency_key(name, &dependency.service);
                 self.stand_in(&key.to);
                 self.relate(&key, dependency.relation_properties(), None);
@@ -185,12 +255,7 @@ impl Oracle {
                 self.registered(name)?;
                 self.unrelate(&dependency_key(name, service))
             }
-            Mutation::PutPattern(spec) => {
-                let key = EntityRef::new(crate::model::Kind::pattern(), spec.name.clone());
-                let body = Body::Pattern(Box::new(spec.body.clone()));
-                self.put(&key, body, spec.metadata.clone());
-                Ok(())
-            }
+            Mutation::PutPattern(spec) => self.put_pattern(spec),
             Mutation::PutEntity { key, properties } => {
                 let body = match self.entities.get(key).map(|n| n.body.clone()) {
                     Some(Body::Placeholder) | None => empty_body(key),
@@ -206,13 +271,9 @@ impl Oracle {
                 create_ends,
             } => self.put_relation(key, properties, *create_ends),
             Mutation::DeleteRelation(key) => self.unrelate(key),
-            Mutation::UpdateNode { path, value } => self.write(path, value),
-            Mutation::DeleteNode(path) => {
-                crate::model::path::remove(&mut self.documents, path.parts()).map_err(|_| No)?;
-                self.changed = true;
-                Ok(())
-            }
-            Mutation::Restore { .. } => Err(No),
+            Mutation::UpdateNode { path, value } => self.update_node(path, value),
+            Mutation::DeleteNode(path) => self.delete_node(path),
+            Mutation::Restore { .. } => unreachable!("a history restores by `Oracle::restore`"),
         }
     }
 
@@ -250,7 +311,7 @@ impl Oracle {
     }
 
     fn unrelate(&mut self, key: &RelationKey) -> Verdict {
-        must(self.relations.remove(key).is_some())?;
+        must(self.relations.remove(key).is_some(), No::NotFound)?;
         self.touched(key);
         self.drop_idle_placeholder(&key.from);
         self.drop_idle_placeholder(&key.to);
@@ -294,7 +355,10 @@ impl Oracle {
 
     fn registered(&self, name: &Name) -> Verdict {
         let node = self.entities.get(&EntityRef::service(name.clone()));
-        must(node.is_some_and(|n| n.body != Body::Placeholder))
+        must(
+            node.is_some_and(|n| n.body != Body::Placeholder),
+            No::NotFound,
+        )
     }
 
     fn edit(&mut self, name: &Name, edit: impl FnOnce(&mut crate::model::ServiceBody)) -> Verdict {
@@ -305,28 +369,39 @@ impl Oracle {
             ..
         }) = self.entities.get(&key).cloned()
         else {
-            return Err(No);
+            return Err(No::NotFound);
         };
         let mut body = body;
         edit(&mut body);
+        must(rules::is_service_body(&body), No::Invalid)?;
         self.put(&key, Body::Service(body), properties);
         Ok(())
     }
 
     fn register(&mut self, spec: &ServiceSpec, strict: bool) -> Verdict {
-        must(spec.faults().is_empty())?;
-        let spec = spec.clone().normalised();
+        must(rules::is_service(spec), No::Invalid)?;
         if strict {
-            for dependency in &spec.dependencies {
-                self.registered(&dependency.service)?;
+            let absent: Vec<String> = spec
+                .dependencies
+                .iter()
+                .filter(|needed| self.registered(&needed.service).is_err())
+                .map(|needed| format!("service/{}", needed.service))
+                .collect();
+            must(absent.is_empty(), No::Precondition(absent))?;
+        }
+        self.put_service(spec)
+    }
+
+    fn put_service(&mut self, spec: &ServiceSpec) -> Verdict {
+        let mut body = spec.body.clone();
+        body.capabilities = Vec::new();
+        for capability in &spec.body.capabilities {
+            if !body.capabilities.contains(capability) {
+                body.capabilities.push(capability.clone());
             }
         }
         let key = EntityRef::service(spec.name.clone());
-        self.put(
-            &key,
-            Body::Service(Box::new(spec.body)),
-            spec.metadata.clone(),
-        );
+        self.put(&key, Body::Service(Box::new(body)), spec.metadata.clone());
         let wanted: BTreeSet<&Name> = spec.dependencies.iter().map(|d| &d.service).collect();
         let old: Vec<RelationKey> = self
             .relations
@@ -343,20 +418,31 @@ impl Oracle {
         Ok(())
     }
 
+    fn put_pattern(&mut self, spec: &crate::model::PatternSpec) -> Verdict {
+        must(rules::is_pattern(spec), No::Invalid)?;
+        let key = EntityRef::new(crate::model::Kind::pattern(), spec.name.clone());
+        let body = Body::Pattern(Box::new(spec.body.clone()));
+        self.put(&key, body, spec.metadata.clone());
+        Ok(())
+    }
+
     fn put_relation(
         &mut self,
         key: &RelationKey,
         properties: &Object,
         create_ends: bool,
     ) -> Verdict {
-        must(key.from != key.to || key.label != Label::depends_on())?;
+        must(
+            key.from != key.to || key.label != Label::depends_on(),
+            No::Invalid,
+        )?;
         if create_ends {
             self.stand_in(&key.from);
             self.stand_in(&key.to);
         }
-        must(self.entities.contains_key(&key.from))?;
+        must(self.entities.contains_key(&key.from), No::NotFound)?;
         if !self.entities.contains_key(&key.to) {
-            must(key.is_dependency())?;
+            must(key.is_dependency(), No::NotFound)?;
             self.stand_in(&key.to);
         }
         self.relate(key, properties.clone(), None);
@@ -364,10 +450,17 @@ impl Oracle {
     }
 
     fn delete(&mut self, key: &EntityRef, force: bool) -> Verdict {
-        must(self.entities.contains_key(key))?;
+        must(self.entities.contains_key(key), No::NotFound)?;
         // A relation of an entity with itself points out of it, and goes with it.
         let points_in = |r: &RelationKey| r.to == *key && r.from != *key;
-        must(force || !self.relations.keys().any(points_in))?;
+        let mut blockers: Vec<String> = self
+            .relations
+            .keys()
+            .filter(|r| points_in(r))
+            .map(ToString::to_string)
+            .collect();
+        blockers.sort();
+        must(force || blockers.is_empty(), No::Precondition(blockers))?;
         let around: Vec<RelationKey> = self
             .relations
             .keys()
@@ -392,15 +485,6 @@ impl Oracle {
             self.drop_idle_placeholder(&relation.from);
             self.drop_idle_placeholder(&relation.to);
         }
-        Ok(())
-    }
-
-    fn write(&mut self, at: &Path, value: &Value) -> Verdict {
-        if crate::model::path::get(&self.documents, at.parts()).ok() == Some(value) {
-            return Ok(());
-        }
-        crate::model::path::set(&mut self.documents, at.parts(), value.clone()).map_err(|_| No)?;
-        self.changed = true;
         Ok(())
     }
 

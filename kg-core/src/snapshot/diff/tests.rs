@@ -14,7 +14,8 @@ fn history(seed: u64) -> Vec<Snapshot> {
     let mut kept = vec![Snapshot::new()];
     for _ in 0..120 {
         // Refusals are part of a history, and change nothing.
-        let _ = graph.commit(generate::transaction(&mut rng));
+        let state = Oracle::of(&graph.snapshot());
+        let _ = graph.commit(generate::transaction(&mut rng, &state));
         kept.push(Snapshot::clone(&graph.snapshot()));
     }
     kept
