@@ -11,11 +11,12 @@ use crate::commit::{
     CommitError, Committer, Held, History, HistoryLimits, NotKept, Outcome, Reclaimer, Settled,
 };
 use crate::limits::{QUEUE, QUEUE_BYTES};
-use crate::log::{InlineLog, MemoryLog, Record};
+use crate::log::{Batch, InlineLog, MemoryLog, Record};
 use crate::mutation::Transaction;
 use crate::snapshot::Snapshot;
-use crate::sync::{AtomicUsize, Bell, Epoch, Listen, Mutex, Ordering, Shared, lock};
-use std::sync::{Arc, OnceLock};
+use crate::sync::control::{Control, is_on};
+use crate::sync::{AtomicUsize, Epoch, Listen, Mutex, Ordering, SetOnce, Shared, lock};
+use std::sync::Arc;
 
 /// What is published: the newest snapshot, and the recent past that belongs to it.
 #[derive(Clone, Debug)]
@@ -51,11 +52,10 @@ impl Default for Options {
 pub struct Graph {
     head: Head<Published>,
     queue: Queue<Submission>,
-    work: Bell,
     waiting: Shared<AtomicUsize>,
     role: Role,
     inline: Option<Mutex<Inline>>,
-    poison: OnceLock<Arc<str>>,
+    poison: SetOnce<Arc<str>>,
     reclaimer: Reclaimer,
     store_id: Arc<str>,
 }
@@ -136,11 +136,10 @@ impl Graph {
         Self {
             head: Head::new(Arc::new(Published { snapshot, history })),
             queue: Queue::new(options.queue),
-            work: Bell::default(),
             waiting: Shared::new(AtomicUsize::new(0)),
             role: Role::default(),
             inline,
-            poison: OnceLock::new(),
+            poison: SetOnce::default(),
             reclaimer: Reclaimer::start(),
             store_id: options.store_id.clone(),
         }
@@ -190,7 +189,11 @@ impl Graph {
     #[must_use]
     pub fn revisions(&self) -> (u64, u64) {
         let head = self.head.load();
-        (head.snapshot.revision(), head.history.oldest())
+        let newest = head.snapshot.revision();
+        if is_on(Control::TornLook) {
+            return (newest, self.published().history.oldest());
+        }
+        (newest, head.history.oldest())
     }
 
     /// Waits until `revision` is visible. The caller sets the bound in time.
@@ -238,7 +241,6 @@ impl Graph {
                     CommitError::Unavailable("the server is shutting down".into())
                 }
             })?;
-        self.work.ring();
         Ok(pending)
     }
 
@@ -258,10 +260,18 @@ impl Graph {
             let mut inline = lock(inline);
             let mut committer = Committer::of_batch(self.clone(), batch);
             while let Some(staged) = committer.stage_taken() {
-                let appended = staged
-                    .batch
-                    .as_ref()
-                    .map_or(Ok(()), |batch| inline.log.append_now(batch));
+                let mut append = |batch: &Option<Batch>| {
+                    batch
+                        .as_ref()
+                        .map_or(Ok(()), |batch| inline.log.append_now(batch))
+                };
+                if is_on(Control::VisibleFirst) {
+                    let batch = staged.batch.clone();
+                    let _ = committer.settle(staged, Ok(()));
+                    let _ = append(&batch);
+                    continue;
+                }
+                let appended = append(&staged.batch);
                 match committer.settle(staged, appended) {
                     Settled::Done => {}
                     Settled::Repeat(_) | Settled::CatchUp => {
@@ -294,13 +304,12 @@ impl Graph {
     /// Refuses every further submission; what was accepted is still committed.
     pub fn close(&self) {
         self.queue.close();
-        self.work.ring();
     }
 
     /// Whether it is closed and everything that was accepted has been taken.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.queue.is_closed() && self.queue.is_empty()
+        self.queue.is_spent()
     }
 
     /// Why writes are refused for good, if they are.
@@ -314,12 +323,12 @@ impl Graph {
     /// The moment to read before a look at the queue that decides whether to wait for work.
     #[must_use]
     pub fn work_epoch(&self) -> Epoch {
-        self.work.epoch()
+        self.queue.epoch()
     }
 
     /// Ends when something has been submitted, or the graph closed, after `seen`.
     pub fn listen_for_work(&self, seen: Epoch) -> Listen<'_> {
-        self.work.listen(seen)
+        self.queue.listen(seen)
     }
 
     pub(crate) fn take_waiting(&self) -> Vec<Submission> {
@@ -328,7 +337,7 @@ impl Graph {
 
     /// Refuses writes from now on.
     pub fn poison(&self, why: &str) {
-        let _ = self.poison.set(Arc::from(why));
+        self.poison.set(Arc::from(why));
     }
 
     /// Shows a new head, then tells of it. Only the committer calls this.
@@ -340,6 +349,12 @@ impl Graph {
     ) {
         let before = self.published();
         let snapshot = Arc::new(next);
+        if is_on(Control::BareHead) {
+            let history = before.history.clone();
+            let snapshot = snapshot.clone();
+            let bare = Arc::new(Published { snapshot, history });
+            drop(self.head.publish(bare, || ()));
+        }
         let (published, gone) = before.after(snapshot.clone(), records);
         drop(before);
         let old = self.head.publish(Arc::new(published), || tell(&snapshot));

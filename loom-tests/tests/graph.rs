@@ -65,6 +65,35 @@ mod models {
     }
 
     #[test]
+    fn a_committer_task_answers_what_was_accepted_and_ends_with_the_close() {
+        check_race(2, 3, |order| {
+            let history = History::new(Arc::new(Snapshot::new()), HistoryLimits::default());
+            let graph = Arc::new(Graph::new(history, &Options::default()));
+            let mut committer = Committer::new(Arc::clone(&graph), 0);
+            let submit = body(&graph, |graph| {
+                let pending = graph.submit(put("a").1).expect("it is open");
+                graph.close();
+                let outcome = pending.wait().expect("it is answered");
+                assert_eq!(outcome.expect("committed").revision, 1);
+            });
+            // As the server's task does.
+            let serve = body(&graph, move |graph| {
+                loop {
+                    let seen = graph.work_epoch();
+                    if let Some(staged) = committer.stage() {
+                        let _ = committer.settle(staged, Ok(()));
+                    } else if graph.is_drained() {
+                        break;
+                    } else {
+                        block_on(graph.listen_for_work(seen));
+                    }
+                }
+            });
+            order.race([submit, serve]);
+        });
+    }
+
+    #[test]
     fn nothing_is_appended_once_the_store_has_failed() {
         check_race(2, 3, |order| {
             let history = History::new(Arc::new(Snapshot::new()), HistoryLimits::default());
@@ -111,6 +140,22 @@ mod controls {
             Control::AnnouncedFirst,
             model,
             "told of a revision that cannot be read",
+        );
+    }
+
+    #[test]
+    fn a_committer_task_that_does_not_hear_of_work() {
+        let model = "models::a_committer_task_answers_what_was_accepted_and_ends_with_the_close";
+        caught(Control::DeafBell, model, STUCK);
+    }
+
+    #[test]
+    fn a_reason_that_is_set_without_release() {
+        let model = "models::nothing_is_appended_once_the_store_has_failed";
+        caught(
+            Control::RelaxedSet,
+            model,
+            "a value was seen before it was written",
         );
     }
 

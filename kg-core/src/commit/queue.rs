@@ -18,14 +18,14 @@ use std::fmt;
 
 use crate::sync::control::{Control, is_on};
 use crate::sync::exchange::Chain;
-use crate::sync::{AtomicUsize, Bell, Ordering};
+use crate::sync::{AtomicUsize, Bell, Epoch, Listen, Ordering};
 
 /// A bounded queue of which everything is taken at once.
 pub struct Queue<T> {
     chain: Chain<T>,
     len: AtomicUsize,
     capacity: usize,
-    /// Rung after each push and after the close, for [`Queue::next_batch`].
+    /// Rung after each push and after the close.
     arrived: Bell,
 }
 
@@ -85,7 +85,7 @@ impl<T> Queue<T> {
     /// Waits until something waits, and takes it all. `None` once the queue is closed and everything has been taken.
     pub async fn next_batch(&self) -> Option<Vec<T>> {
         loop {
-            let seen = self.arrived.epoch();
+            let seen = self.epoch();
             let taken = self.take_all();
             if !taken.is_empty() {
                 return Some(taken);
@@ -93,8 +93,18 @@ impl<T> Queue<T> {
             if self.chain.is_spent() {
                 return None;
             }
-            self.arrived.listen(seen).await;
+            self.listen(seen).await;
         }
+    }
+
+    /// The moment to read before a look at the queue that decides whether to [`listen`](Self::listen).
+    pub fn epoch(&self) -> Epoch {
+        self.arrived.epoch()
+    }
+
+    /// Ends when something has been pushed, or the queue closed, after `seen` was read.
+    pub fn listen(&self, seen: Epoch) -> Listen<'_> {
+        self.arrived.listen(seen)
     }
 
     /// Accepts nothing from now on: once this has returned, every push is refused. What was accepted is still taken.

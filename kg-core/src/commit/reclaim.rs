@@ -14,13 +14,13 @@ const WAITING: usize = 1_024;
 
 /// The way to the reclaiming thread, which ends when the last of these is dropped.
 #[derive(Clone, Debug)]
-pub struct Reclaimer(Sender<Snapshot>);
+pub struct Reclaimer<T = Snapshot>(Sender<T>);
 
-impl Reclaimer {
+impl<T: Send + 'static> Reclaimer<T> {
     /// Starts the thread. Where none can be started, versions are freed by whoever drops them.
     #[must_use]
     pub fn start() -> Self {
-        let (sender, receiver) = bounded::<Snapshot>(WAITING);
+        let (sender, receiver) = bounded::<T>(WAITING);
         let run = move || receiver.into_iter().for_each(drop);
         let _ = std::thread::Builder::new()
             .name("amadeus-reclaim".into())
@@ -29,8 +29,10 @@ impl Reclaimer {
     }
 
     /// Gives up one reference; if it was the last, the thread frees what it held.
-    pub fn release(&self, snapshot: Arc<Snapshot>) {
-        let Some(last) = Arc::into_inner(snapshot) else {
+    pub fn release(&self, version: Arc<T>) {
+        // Of several that give up the last references at once, `into_inner` gives the value to exactly one. With `try_unwrap`
+        // each could find the others still there, and the last of them would free it on its own thread.
+        let Some(last) = Arc::into_inner(version) else {
             return;
         };
         match self.0.try_send(last) {
@@ -81,5 +83,42 @@ impl Drop for Held {
         if let Some(snapshot) = self.snapshot.take() {
             self.reclaimer.release(snapshot);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::thread;
+
+    /// Tells which thread freed it.
+    struct Version(mpsc::Sender<Option<String>>);
+
+    impl Drop for Version {
+        fn drop(&mut self) {
+            let here = thread::current().name().map(str::to_owned);
+            self.0.send(here).expect("the test listens");
+        }
+    }
+
+    #[test]
+    fn the_last_reference_is_freed_by_the_thread_for_it() {
+        const ROUNDS: usize = 2_000;
+        let reclaimer = Reclaimer::start();
+        let (sender, freed) = mpsc::channel();
+        for _ in 0..ROUNDS {
+            let version = Arc::new(Version(sender.clone()));
+            thread::scope(|scope| {
+                for _ in 0..3 {
+                    let (version, reclaimer) = (version.clone(), &reclaimer);
+                    scope.spawn(move || reclaimer.release(version));
+                }
+                reclaimer.release(version);
+            });
+            let by = freed.recv().expect("it is freed");
+            assert_eq!(by.as_deref(), Some("amadeus-reclaim"));
+        }
+        assert!(freed.try_recv().is_err(), "freed twice");
     }
 }

@@ -5,6 +5,7 @@
 //! chain is built at a time, and the chain is handed to the factories, so that a cycle is found, named, and cannot
 //! deadlock. The order of construction, reversed, is the order of shutdown.
 
+use crate::sync::control::{Control, is_on};
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Map, Mutex, lock};
 use std::any::Any;
@@ -120,7 +121,7 @@ impl Provider {
             return typed(key, part);
         }
         let me = thread::current().id();
-        if *lock(&self.builder) == Some(me) {
+        if *lock(&self.builder) == Some(me) && !is_on(Control::ForgottenBuilder) {
             // A factory asked the provider itself instead of its chain. Waiting for ourselves would be for ever.
             return Err(ResolveError::Cycle(vec![key.name, key.name]));
         }
@@ -156,7 +157,9 @@ impl Chain<'_> {
     /// # Errors
     /// [`ResolveError`]; a part that needs itself is a [`ResolveError::Cycle`] that names the way.
     pub fn resolve<T: Send + Sync + 'static>(&self, key: Key<T>) -> Result<Arc<T>, ResolveError> {
-        if let Some(part) = self.provider.built.get(key.name) {
+        if let Some(part) = self.provider.built.get(key.name)
+            && !is_on(Control::ForgottenPart)
+        {
             return typed(key, part);
         }
         let mut path = self.path.clone();
@@ -169,14 +172,17 @@ impl Chain<'_> {
             .factories
             .get(key.name)
             .ok_or(ResolveError::Unknown(key.name))?;
+        if is_on(Control::SpentFactory) {
+            self.provider.factories.remove(key.name);
+        }
         let part = factory(&Chain {
             provider: self.provider,
             path,
         })?;
-        let part = typed(key, part)?;
+        // Kept before the look at its type: a wrong type is the asker's fault, and must not run the factory twice.
         self.provider.built.insert(key.name, part.clone());
         lock(&self.provider.order).push(key.name);
-        Ok(part)
+        typed(key, part)
     }
 }
 
@@ -264,6 +270,21 @@ mod tests {
             Err(ResolveError::WrongType("number"))
         );
         assert_eq!(provider.resolve(WORD), Err(ResolveError::Unknown("word")));
+    }
+
+    #[test]
+    fn a_wrong_type_does_not_cost_the_part() {
+        let provider = Provider::new();
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = runs.clone();
+        provider.register(NUMBER, move |_| {
+            no(counted.fetch_add(1, Ordering::Relaxed) as u32)
+        });
+        let confused: Key<String> = Key::new("number");
+        let wrong = provider.resolve(confused).map(drop);
+        assert_eq!(wrong, Err(ResolveError::WrongType("number")));
+        assert_eq!(provider.resolve(NUMBER).as_deref(), Ok(&0));
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -57,6 +57,16 @@ controls! {
     RelaxedStore,
     /// A revision is announced before its head is stored.
     AnnouncedFirst,
+    /// A head is shown before the history that belongs to it.
+    BareHead,
+    /// One answer about the published state is put together from two looks at it.
+    TornLook,
+    /// A value that is set once is set without releasing what its setter wrote.
+    RelaxedSet,
+    /// A batch is shown before it is in the log.
+    VisibleFirst,
+    /// A watcher looks at the head first, and reads the epoch that it listens from afterwards.
+    LateEpoch,
     /// The role is taken without acquiring what its last holder did.
     RelaxedRole,
     /// The role is given up with a store, which learns nothing of those who asked for it meanwhile.
@@ -65,6 +75,12 @@ controls! {
     NoSecondLook,
     /// The committer plans and appends what arrives after the store has failed.
     ForgottenPoison,
+    /// Whoever waited for another's chain does not look again whether the part is there now.
+    ForgottenPart,
+    /// A factory is used up by its first run, whatever came of it.
+    SpentFactory,
+    /// A provider does not know the thread that builds.
+    ForgottenBuilder,
 }
 
 /// Whether this control is on.

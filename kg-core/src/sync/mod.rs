@@ -10,6 +10,7 @@
 //! | type | shares |
 //! |---|---|
 //! | [`Swap`] | one immutable value that is replaced as a whole: the published head |
+//! | [`SetOnce`] | one value that is set at most once: why the store takes no more writes |
 //! | [`Bell`] | the news that something happened, for any number of waiters |
 //! | [`Map`] | entries by key, handed out as clones |
 //! | [`exchange`] | ownership that moves through one atomic word; the only file with `unsafe` |
@@ -24,12 +25,14 @@ mod block_on;
 pub mod control;
 pub mod exchange;
 mod map;
+mod set_once;
 mod swap;
 mod tracked;
 
 pub use bell::{Bell, Epoch, Listen};
 pub use block_on::block_on;
 pub use map::Map;
+pub use set_once::SetOnce;
 pub use swap::Swap;
 
 #[cfg(not(loom))]

@@ -1,7 +1,8 @@
 //! Where a watcher stands, and what it does next.
 
-use crate::commit::Published;
+use crate::commit::{Graph, Published};
 use crate::log::Record;
+use crate::sync::control::{Control, is_on};
 use std::sync::Arc;
 
 /// The revision that a watcher wants next. Every one before it has been delivered.
@@ -41,6 +42,22 @@ impl Cursor {
             "each revision is delivered once, in order"
         );
         self.next = revision + 1;
+    }
+
+    /// Waits until there is something to do, and says what: never [`Step::AtHead`]. Dropping the future loses nothing.
+    pub async fn follow(&self, graph: &Graph, limit: usize) -> Step {
+        loop {
+            // The epoch first: what is published between the look and the listening ends the listening at once.
+            let mut seen = graph.epoch();
+            let step = self.step(&graph.published(), limit);
+            if !matches!(step, Step::AtHead) {
+                return step;
+            }
+            if is_on(Control::LateEpoch) {
+                seen = graph.epoch();
+            }
+            graph.listen(seen).await;
+        }
     }
 
     /// What to do, given what is published; at most `limit` records at once. Cost: O(limit x log ring).

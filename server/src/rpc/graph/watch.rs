@@ -194,24 +194,23 @@ impl Watch {
     /// Looks for more records, or waits for them; a message, if there is something to be told meanwhile.
     async fn more(&mut self) -> Result<Option<v1::WatchResponse>, Status> {
         let graph = self.context.graph.clone();
-        let seen = graph.epoch();
-        match self.cursor.step(&graph.published(), RECORDS) {
-            Step::Records(records) => self.waiting.extend(records),
-            Step::Behind => return self.read_log().await,
-            Step::AtHead => {
-                let Some(revision) = self.unsaid else {
-                    graph.listen(seen).await;
-                    return Ok(None);
-                };
-                let due = self.said.map(|(at, _)| at + PROGRESS);
-                let Some(due) = due.filter(|due| *due > Instant::now()) else {
-                    return Ok(Some(self.progress(revision)));
-                };
+        let next = self.cursor.follow(&graph, RECORDS);
+        let step = match self.unsaid {
+            None => next.await,
+            Some(revision) => {
+                let due = self.said.map_or_else(Instant::now, |(at, _)| at + PROGRESS);
                 tokio::select! {
-                    () = graph.listen(seen) => {}
-                    () = tokio::time::sleep_until(due) => {}
+                    biased;
+                    step = next => step,
+                    () = tokio::time::sleep_until(due) => return Ok(Some(self.progress(revision))),
                 }
             }
+        };
+        match step {
+            Step::Records(records) => self.waiting.extend(records),
+            Step::Behind => return self.read_log().await,
+            // `follow` waits for more.
+            Step::AtHead => {}
         }
         Ok(None)
     }
