@@ -43,13 +43,23 @@ pub enum Unit {
 }
 
 /// A loop around `look`, for [`Contest::ours`] and [`Contest::rival`].
-pub fn each<'a, T>(mut look: impl FnMut() -> T + 'a) -> impl FnMut(u64) -> Duration + 'a {
+pub fn each<'a, T>(look: impl FnMut() -> T + 'a) -> impl FnMut(u64) -> Duration + 'a {
+    each_then(look, || {})
+}
+
+/// The same, and what has to be done after many iterations and is not timed.
+pub fn each_then<'a, T>(
+    mut look: impl FnMut() -> T + 'a,
+    mut then: impl FnMut() + 'a,
+) -> impl FnMut(u64) -> Duration + 'a {
     move |iterations| {
         let since = Instant::now();
         for _ in 0..iterations {
             black_box(look());
         }
-        since.elapsed()
+        let elapsed = since.elapsed();
+        then();
+        elapsed
     }
 }
 

@@ -2,11 +2,16 @@
 //!
 //! The programs are the bench targets of the package `benches`. Each is built once, run with `--rounds N`, and answers one
 //! question with the lines that [`benches::figure`] describes. A program whose name begins with `wire` also gets the server:
-//! it is built before, and `AMADEUS_BIN` says where it lies. What was collected goes to `<target>/bench/<question>.json`.
+//! it is built before, and `AMADEUS_BIN` says where it lies. What was collected goes to `<target>/bench/<question>.json`; a
+//! run of all, or one with `--keep`, also goes into the tree: figures and plots to `docs/benchmarks/`, and the page that is made of them
+//! and of its template, `docs/BENCHMARKS.md`.
 //!
 //! A bound that holds counts as passed and one that does not as failed; a rival that is not installed is skipped.
 
 mod answer;
+mod machine;
+mod page;
+mod plot;
 mod programs;
 
 use std::fs;
@@ -18,6 +23,7 @@ use crate::step;
 use crate::tally::Tally;
 use crate::workspace::target;
 use answer::Answer;
+use machine::Machine;
 
 /// Which programs to run, and how often.
 #[derive(Args)]
@@ -25,6 +31,12 @@ pub struct Bench {
     /// Rounds of each; a ratio is taken in each round, and the median is reported with the least and the greatest
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: u32,
+    /// Take the figures into the tree and make docs/BENCHMARKS.md anew; a run of all programs always does
+    #[arg(long)]
+    keep: bool,
+    /// Run nothing: make docs/BENCHMARKS.md anew from its template and the figures in the tree
+    #[arg(long)]
+    render: bool,
     /// Programs to run, by name or the beginning of one (`point_read`, `wire`); all if none
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -32,6 +44,10 @@ pub struct Bench {
 
 /// Builds, runs, prints the table, and keeps what was collected.
 pub fn run(wanted: &Bench) -> Tally {
+    if wanted.render {
+        return kept(&[]);
+    }
+    let machine = Machine::here();
     let (built, programs) = programs::build(&wanted.names);
     let mut total = built;
     let mut answers = Vec::new();
@@ -39,8 +55,8 @@ pub fn run(wanted: &Bench) -> Tally {
         total += step::timed(&program.name, || {
             let (succeeded, lines) = program.run(wanted.rounds);
             let tally = Tally::of_one(succeeded);
-            if let Some(answer) = Answer::of(lines) {
-                keep(&answer);
+            if let Some(answer) = Answer::of(lines, &machine) {
+                write(&answer);
                 answers.push(answer);
             } else {
                 println!("{} told nothing", program.name);
@@ -52,11 +68,25 @@ pub fn run(wanted: &Bench) -> Tally {
         println!("\n{answer}");
         total += answer.tally();
     }
+    if wanted.keep || wanted.names.is_empty() {
+        total += kept(&answers);
+    }
     total
 }
 
+/// Takes answers into the tree.
+fn kept(answers: &[Answer]) -> Tally {
+    match page::keep(answers) {
+        Ok(()) => Tally::default(),
+        Err(error) => {
+            println!("docs/BENCHMARKS.md could not be made: {error}");
+            Tally::of_one(false)
+        }
+    }
+}
+
 /// Writes an answer where later looks find it.
-fn keep(answer: &Answer) {
+fn write(answer: &Answer) {
     let folder = target().join("bench");
     let file = folder.join(format!("{}.json", answer.question));
     let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, answer.to_json()));

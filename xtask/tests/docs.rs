@@ -12,6 +12,7 @@ fn root() -> PathBuf {
 fn documents() -> Vec<PathBuf> {
     let docs = fs::read_dir(root().join("docs")).expect("there is a folder docs");
     docs.map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "md"))
         .chain([root().join("README.md")])
         .collect()
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use benches::figure::{Better, Figure, Line, Skipped};
 use serde::{Deserialize, Serialize};
 
+use super::machine::Machine;
 use crate::tally::Tally;
 
 /// The answer to one question.
@@ -15,6 +16,7 @@ pub struct Answer {
     pub question: String,
     /// The question in words.
     pub text: String,
+    pub machine: Machine,
     pub rows: Vec<Row>,
     pub skipped: Vec<Skipped>,
     pub plots: Vec<Plot>,
@@ -105,7 +107,7 @@ impl Row {
 
 impl Answer {
     /// The answer in what a program told; `None` if it told no figure and no reason.
-    pub fn of(lines: Vec<Line>) -> Option<Self> {
+    pub fn of(lines: Vec<Line>, machine: &Machine) -> Option<Self> {
         let (mut question, mut text) = (String::new(), String::new());
         let (mut groups, mut skipped, mut points) =
             (Vec::<Vec<Figure>>::new(), Vec::new(), Vec::new());
@@ -135,6 +137,7 @@ impl Answer {
         (!rows.is_empty() || !skipped.is_empty()).then(|| Self {
             question,
             text,
+            machine: machine.clone(),
             rows,
             skipped,
             plots: plots(&points),
@@ -324,7 +327,7 @@ mod tests {
         // The machine is three times slower in the second round; the ratio of the medians would say 3.
         let rounds = [(10.0, 10.0), (60.0, 30.0), (30.0, 10.0), (2.0, 2.0)];
         let lines = rounds.map(|(ours, rival)| figure(ours, rival, Better::Lower, 1.5));
-        let answer = Answer::of(lines.into()).expect("it has figures");
+        let answer = Answer::of(lines.into(), &Machine::default()).expect("it has figures");
         let judged = answer.rows[0].judged;
         assert_eq!((judged.median, judged.min, judged.max), (1.5, 1.0, 3.0));
         assert_eq!(answer.rows[0].holds(), Some(true));
@@ -333,7 +336,7 @@ mod tests {
     #[test]
     fn a_bound_is_the_least_of_a_rate_and_the_most_of_a_time() {
         let holds = |better, bound| {
-            Answer::of(vec![figure(8.0, 10.0, better, bound)])
+            Answer::of(vec![figure(8.0, 10.0, better, bound)], &Machine::default())
                 .expect("it has a figure")
                 .tally()
                 .passed
