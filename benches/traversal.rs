@@ -19,7 +19,7 @@ use kg_core::model::{EntityId, EntityRef};
 use kg_core::query::{Along, Budget, Direction, Question, reach};
 use kg_core::snapshot::Snapshot;
 use kg_core::testing::generate::{Rng, hub, scale_free};
-use rivals::{Csr, Network, Petgraph};
+use rivals::{Csr, Met, Network, Petgraph};
 
 const PAGE: usize = 1_000;
 const ROOTS: usize = 64;
@@ -185,9 +185,9 @@ impl<'a> Walks<'a> {
     fn adjacency(&self, at: usize) -> usize {
         let relations = self.snapshot.relations("depends_on").expect("it has some");
         let ends = relations.adjacency();
-        let mut met = vec![false; self.snapshot.id_bound() as usize];
+        let mut met = Met::of(self.snapshot.id_bound() as usize);
         let mut found = vec![self.ids[at]];
-        met[self.ids[at] as usize] = true;
+        met.insert(self.ids[at]);
         let (mut next, mut hop) = (0, 0);
         while next < found.len() && self.hops.is_none_or(|most| hop < most) {
             let layer = found.len();
@@ -195,7 +195,7 @@ impl<'a> Walks<'a> {
                 let id = EntityId::new(found[next]);
                 next += 1;
                 let mut meet = |ahead: u32| {
-                    if !std::mem::replace(&mut met[ahead as usize], true) {
+                    if met.insert(ahead) {
                         found.push(ahead);
                     }
                 };

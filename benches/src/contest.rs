@@ -64,33 +64,34 @@ pub fn each_then<'a, T>(
 }
 
 /// The same in several threads at once, each with a look of its own: `look(thread)`. Told is what one of all the iterations
-/// took, as if they had come one after the other.
+/// took, as if they had come one after the other: from the first start to the last end, by the number of threads.
 pub fn each_in_threads<'a, T, L: FnMut() -> T>(
     threads: u32,
     look: impl Fn(u32) -> L + Sync + 'a,
 ) -> impl FnMut(u64) -> Duration + 'a {
     move |iterations| {
-        let start = Barrier::new(threads as usize + 1);
-        let elapsed = thread::scope(|scope| {
-            let run = |thread| {
-                let (look, start) = (&look, &start);
-                move || {
-                    let mut look = look(thread);
-                    start.wait();
-                    for _ in 0..iterations {
-                        black_box(look());
-                    }
-                }
-            };
-            let running: Vec<_> = (0..threads).map(|t| scope.spawn(run(t))).collect();
-            start.wait();
+        let together = Barrier::new(threads as usize);
+        let run = |thread| {
+            let mut look = look(thread);
+            together.wait();
             let since = Instant::now();
-            for thread in running {
-                thread.join().expect("a reader does not panic");
+            for _ in 0..iterations {
+                black_box(look());
             }
-            since.elapsed()
+            (since, Instant::now())
+        };
+        let times: Vec<_> = thread::scope(|scope| {
+            let run = &run;
+            let running: Vec<_> = (0..threads).map(|t| scope.spawn(move || run(t))).collect();
+            let ended = running.into_iter().map(|thread| thread.join());
+            ended
+                .map(|times| times.expect("a reader does not panic"))
+                .collect()
         });
-        elapsed / threads
+        let first = times.iter().map(|(since, _)| *since).min();
+        let last = times.iter().map(|(_, until)| *until).max();
+        last.zip(first)
+            .map_or(Duration::ZERO, |(last, first)| (last - first) / threads)
     }
 }
 
@@ -209,13 +210,12 @@ impl Entry<'_> {
         (self.time)(iterations)
     }
 
-    /// How many iterations fill a slice.
+    /// How many iterations fill a slice. What others do on the machine makes a try longer, never shorter: the shortest counts.
     fn calibrate(&mut self) -> u64 {
         let mut iterations = 1;
         loop {
-            let since = Instant::now();
-            self.time(iterations);
-            let took = since.elapsed();
+            let shortest = (0..3).map(|_| self.time(iterations)).min();
+            let took = shortest.unwrap_or_default();
             if took >= SLICE / 2 {
                 let fills = iterations as f64 * SLICE.div_duration_f64(took);
                 return (fills as u64).max(1);

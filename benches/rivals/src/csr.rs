@@ -1,4 +1,5 @@
-//! A static CSR: all edges in two flat arrays. The fastest form there is, which nothing can be added to.
+//! A static CSR: all edges in two flat arrays. The fastest form there is, which nothing can be added to. Whom a walk met is a
+//! set of bits, as in ours and in petgraph's: it stays in the first cache.
 
 use crate::Network;
 
@@ -24,9 +25,9 @@ impl Network for Csr {
     }
 
     fn reach(&self, root: u32, hops: Option<u32>) -> usize {
-        let mut met = vec![false; self.first.len()];
+        let mut met = Met::of(self.first.len());
         let mut found = vec![root];
-        met[root as usize] = true;
+        met.insert(root);
         let (mut next, mut hop) = (0, 0);
         while next < found.len() && hops.is_none_or(|most| hop < most) {
             let layer = found.len();
@@ -35,7 +36,7 @@ impl Network for Csr {
                 next += 1;
                 let (from, to) = (self.first[at] as usize, self.first[at + 1] as usize);
                 for &ahead in &self.to[from..to] {
-                    if !std::mem::replace(&mut met[ahead as usize], true) {
+                    if met.insert(ahead) {
                         found.push(ahead);
                     }
                 }
@@ -43,5 +44,25 @@ impl Network for Csr {
             hop += 1;
         }
         found.len() - 1
+    }
+}
+
+/// A set of numbers, a bit for each.
+pub struct Met(Vec<u64>);
+
+impl Met {
+    /// For the numbers below `bound`.
+    #[must_use]
+    pub fn of(bound: usize) -> Self {
+        Self(vec![0; bound.div_ceil(64)])
+    }
+
+    /// Whether it was not in it before.
+    #[inline]
+    pub fn insert(&mut self, number: u32) -> bool {
+        let (word, bit) = (&mut self.0[number as usize / 64], 1 << (number % 64));
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
     }
 }

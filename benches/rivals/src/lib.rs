@@ -16,7 +16,7 @@ mod sccs;
 use std::hash::Hash;
 
 pub use arc_swapped::ArcSwapped;
-pub use csr::Csr;
+pub use csr::{Csr, Met};
 pub use dashmapped::Dash;
 pub use locked::{ParkingLot, Std};
 pub use papayas::Papaya;
