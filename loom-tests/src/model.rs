@@ -65,7 +65,7 @@ pub fn caught(control: Control, model: &str, symptom: &str) {
     let program = env::current_exe().expect("a running test has a file");
     let output = Command::new(program)
         .args(["--exact", model, "--nocapture", "--test-threads=1"])
-        .env("AMADEUS_LOOM_CONTROL", control.name())
+        .env("AMADEUS_CONTROL", control.name())
         .output()
         .expect("a test can be started again");
     let said = [output.stdout, output.stderr].concat();

@@ -13,6 +13,7 @@ use std::fs;
 use std::io;
 use std::process::Command;
 
+use crate::proof::Proof;
 use crate::step;
 use crate::tally::Tally;
 use crate::workspace::{cargo, root, target};
@@ -35,6 +36,54 @@ pub fn run() -> Tally {
     })
 }
 
+/// Runs the controls alone: of each what it breaks, which model has to notice, and whether it did.
+pub fn proofs() -> Vec<Proof> {
+    let mut proofs = Vec::new();
+    for (file, source) in sources().unwrap_or_default() {
+        let passed = passed(&file, "controls::");
+        for (name, control, model) in controls_in(&source) {
+            let Ok(proof) = Proof::of(&control, format!("loom {file}::{model}")) else {
+                continue;
+            };
+            let red = passed.contains(&format!("controls::{name}"));
+            proofs.push(Proof { red, ..proof });
+        }
+    }
+    proofs
+}
+
+/// A file's controls: the test's name, what it switches on, and the model that has to fail.
+fn controls_in(source: &str) -> Vec<(String, String, String)> {
+    let word = |text: &str| -> String {
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+        text[..end.unwrap_or(text.len())].to_owned()
+    };
+    let after = |text: &str, mark: &str| Some(word(text.split_once(mark)?.1));
+    // A model that several controls share has its name in a constant.
+    let constants: Vec<(String, String)> = source
+        .split("const ")
+        .skip(1)
+        .filter_map(|rest| Some((word(rest), after(rest, ": &str = \"models::")?)))
+        .collect();
+    let controls = source
+        .split_once("\nmod controls {")
+        .map_or("", |(_, controls)| controls);
+    let control = |test: &str| {
+        let model = after(test, "\"models::").or_else(|| {
+            let shared = constants
+                .iter()
+                .find(|(constant, _)| test.contains(&**constant));
+            shared.map(|(_, model)| model.clone())
+        });
+        Some((after(test, "fn ")?, after(test, "Control::")?, model?))
+    };
+    controls
+        .split("#[test]")
+        .skip(1)
+        .filter_map(control)
+        .collect()
+}
+
 fn judge(mut tests: Tests) -> Tally {
     if !step::succeeds(cargo_test().args(["--quiet", "--no-run"])) {
         println!("the models do not compile");
@@ -43,7 +92,7 @@ fn judge(mut tests: Tests) -> Tally {
     let mut files: Vec<String> = tests.keys().map(|(file, _)| file.clone()).collect();
     files.dedup();
     for file in files {
-        for name in passed(&file) {
+        for name in passed(&file, "") {
             tests.insert((file.clone(), name), true);
         }
     }
@@ -59,18 +108,27 @@ fn judge(mut tests: Tests) -> Tally {
 /// The tests that the source declares, each not yet passed.
 fn declared() -> io::Result<Tests> {
     let mut tests = Tests::new();
+    for (file, source) in sources()? {
+        for name in declared_in(&source) {
+            tests.insert((file.clone(), name), false);
+        }
+    }
+    Ok(tests)
+}
+
+/// The files of models, each with its text.
+fn sources() -> io::Result<BTreeMap<String, String>> {
+    let mut sources = BTreeMap::new();
     for file in fs::read_dir(root().join("loom-tests/tests"))? {
         let path = file?.path();
         let Some(file) = path.file_stem().and_then(|stem| stem.to_str()) else {
             continue;
         };
         if path.extension().is_some_and(|extension| extension == "rs") {
-            for name in declared_in(&fs::read_to_string(&path)?) {
-                tests.insert((file.to_owned(), name), false);
-            }
+            sources.insert(file.to_owned(), fs::read_to_string(&path)?);
         }
     }
-    Ok(tests)
+    Ok(sources)
 }
 
 /// The names of a file's tests, each with the module that it stands in.
@@ -96,10 +154,10 @@ fn declared_in(source: &str) -> Vec<String> {
     names
 }
 
-/// Runs one file and returns the tests that passed; shows everything that it said if not all did.
-fn passed(file: &str) -> Vec<String> {
+/// Runs one file's tests whose names begin so and returns those that passed; shows everything that it said if not all did.
+fn passed(file: &str, filter: &str) -> Vec<String> {
     let output = match cargo_test()
-        .args(["--quiet", "--test", file, "--", "--format=pretty"])
+        .args(["--quiet", "--test", file, "--", "--format=pretty", filter])
         .output()
     {
         Ok(output) => output,
@@ -153,7 +211,7 @@ fn cargo_test() -> Command {
         // It would win over RUSTFLAGS.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         // It would break every model.
-        .env_remove("AMADEUS_LOOM_CONTROL");
+        .env_remove("AMADEUS_CONTROL");
     command
 }
 
@@ -167,6 +225,28 @@ mod tests {
                       mod controls {\n    #[test]\n    fn caught() {}\n}\n";
         assert_eq!(declared_in(source), ["models::holds", "controls::caught"]);
         assert!(declared_in("fn main() {}").is_empty());
+    }
+
+    #[test]
+    fn every_control_of_every_file_is_found_with_its_model() {
+        for (file, source) in sources().expect("the models are readable") {
+            let declared = declared_in(&source);
+            let controls = declared
+                .iter()
+                .filter(|name| name.starts_with("controls::"));
+            let found = controls_in(&source);
+            assert_eq!(found.len(), controls.count(), "{file}");
+            for (name, _, model) in found {
+                assert!(
+                    declared.contains(&format!("controls::{name}")),
+                    "{file}: {name}"
+                );
+                assert!(
+                    declared.contains(&format!("models::{model}")),
+                    "{file}: {model}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -11,7 +11,9 @@
 
 mod bench;
 mod loom;
+mod proof;
 mod python;
+mod race;
 mod step;
 mod tally;
 mod test;
@@ -37,11 +39,21 @@ enum Command {
     /// Format, lints, unit, integration and doc tests, models, and the Python client against the real server
     Test,
     /// The models of what threads share, each with the controls that it has to catch
-    Loom,
+    Loom(Controls),
+    /// The stress tests of what threads share under ThreadSanitizer, and the controls that it has to catch
+    Race(Controls),
     /// The benches, each beside its rivals: ratios, what they are held to, and docs/BENCHMARKS.md
     Bench(bench::Bench),
     /// The end-to-end tests alone: the real binary, driven over gRPC from Python
     E2e(E2e),
+}
+
+/// How much of the proof to run.
+#[derive(Args)]
+pub struct Controls {
+    /// Run the seeded bugs alone, and tell of each what it breaks and whether it was noticed
+    #[arg(long)]
+    controls: bool,
 }
 
 /// What to run end to end, and against which binary.
@@ -64,7 +76,10 @@ pub struct E2e {
 fn main() -> ExitCode {
     let tally = match Cli::parse().command {
         Command::Test => test::run(),
-        Command::Loom => loom::run(),
+        Command::Loom(Controls { controls: true }) => proof::report(&loom::proofs()),
+        Command::Loom(_) => loom::run(),
+        Command::Race(Controls { controls: true }) => proof::report(&race::proofs()),
+        Command::Race(_) => race::run(),
         Command::Bench(wanted) => bench::run(&wanted),
         Command::E2e(wanted) => python::run(&wanted),
     };

@@ -2,7 +2,7 @@
 
 use super::commit_log::{AppendError, Batch, CommitLog, InlineLog, ReadError};
 use super::record::Record;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard, lock};
 use std::sync::Arc;
 
 /// A log in memory. Clones share one log, as servers share one database.
@@ -34,10 +34,8 @@ impl MemoryLog {
         inner.compacted += gone as u64;
     }
 
-    fn lock(&self) -> impl std::ops::DerefMut<Target = Inner> + '_ {
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.0)
     }
 }
 

@@ -1,10 +1,11 @@
-//! Seeded bugs, for models only: each control breaks one line of the production code, and a model has to notice.
+//! Seeded bugs, for models and for the race detector: each control breaks one line of the production code, and a model has
+//! to notice.
 //!
 //! A model that never failed proves little. So every ordering and every second look that a model vouches for can be switched
 //! off by name, and `loom-tests` runs the model again with it off, in a child process, and expects it to fail.
 //!
 //! In a build the functions here are constants, so that the switches leave nothing behind in the machine code. Under
-//! `--cfg loom` the variable `AMADEUS_LOOM_CONTROL` names the one control that is on in this process.
+//! `--cfg loom`, and under `--cfg race` (`cargo xtask race`), `AMADEUS_CONTROL` names the one control that is on in this process.
 
 use super::Ordering;
 
@@ -84,18 +85,29 @@ controls! {
 }
 
 /// Whether this control is on.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, race)))]
 #[inline(always)]
 pub(crate) const fn is_on(_: Control) -> bool {
     false
 }
 
 /// Whether this control is on.
-#[cfg(loom)]
+#[cfg(any(loom, race))]
 pub(crate) fn is_on(control: Control) -> bool {
-    static ON: std::sync::LazyLock<Option<String>> =
-        std::sync::LazyLock::new(|| std::env::var("AMADEUS_LOOM_CONTROL").ok());
-    ON.as_deref() == Some(control.name())
+    // std's, which loom does not see. No lazy cell: its slow path is compiled into std, where the race detector sees nothing.
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    const UNKNOWN: usize = usize::MAX;
+    /// The place in `ALL` of the one that is on.
+    static ON: AtomicUsize = AtomicUsize::new(UNKNOWN);
+    // Relaxed: whoever looks first finds the same in the environment.
+    let mut on = ON.load(Relaxed);
+    if on == UNKNOWN {
+        let name = std::env::var("AMADEUS_CONTROL").unwrap_or_default();
+        let place = Control::ALL.iter().position(|known| known.name() == name);
+        on = place.unwrap_or(Control::ALL.len());
+        ON.store(on, Relaxed);
+    }
+    on == control as usize
 }
 
 /// The ordering, or `Relaxed` while the control is on.

@@ -37,9 +37,15 @@ pub use swap::Swap;
 
 #[cfg(not(loom))]
 mod chosen {
+    pub use std::sync::Arc as Shared;
     pub use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-    pub use std::sync::{Arc as Shared, Mutex, MutexGuard};
+    #[cfg(not(race))]
+    pub use std::sync::{Mutex, MutexGuard};
     pub use std::thread;
+    // A contended std lock is taken by code inside std, which the race detector cannot see: it would take what the lock orders
+    // for a race.
+    #[cfg(race)]
+    pub use parking_lot::{Mutex, MutexGuard};
 }
 
 #[cfg(loom)]
@@ -52,9 +58,12 @@ mod chosen {
 pub use chosen::*;
 pub use std::sync::atomic::Ordering;
 
-use std::sync::PoisonError;
-
 /// Locks, also after a panic of another holder: what our locks guard is whole between any two statements.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    #[cfg(not(race))]
+    return mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    #[cfg(race)]
+    mutex.lock()
 }
