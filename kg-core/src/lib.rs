@@ -20,6 +20,7 @@
 
 pub mod commit;
 pub mod error;
+pub mod faults;
 pub mod graph;
 pub mod interchange;
 pub mod limits;

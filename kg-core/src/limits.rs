@@ -53,8 +53,8 @@ pub const MUTATIONS: usize = 10_000;
 /// Mutations in one transaction that came from an import file.
 pub const IMPORT_MUTATIONS: usize = 100_000;
 
-/// Rows of a CSV import that become one transaction.
-pub const CSV_CHUNK_ROWS: usize = MUTATIONS;
+/// Rows of a CSV import that become one transaction. A few where faults are injected, so that small imports are cut too.
+pub const CSV_CHUNK_ROWS: usize = if cfg!(faults) { 8 } else { MUTATIONS };
 
 /// Bytes in one row of a CSV import. A quote that is not closed would otherwise take in the whole file.
 pub const CSV_ROW_BYTES: usize = 128 * 1024;

@@ -3,6 +3,7 @@
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::rpc::Context;
+use amadeus_proto::v1;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
@@ -65,6 +66,13 @@ async fn metrics(State(shown): State<Shown>) -> Response {
     shown.metrics.watchers(shown.context.watchers.count());
     shown.metrics.resyncs(shown.context.watchers.resyncs());
     shown.metrics.pinned_pages(shown.context.pages.count());
+    for component in shown.context.store.components() {
+        // The store's own is kept by the committer, which also knows of a full disk.
+        if component.name != "store" {
+            let is = component.health != v1::Health::Up;
+            shown.metrics.degraded(component.name, is);
+        }
+    }
     match shown.metrics.render(&shown.graph) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => {

@@ -79,6 +79,13 @@ fn serve(
         };
     }
     log_to_stderr(&config.args);
+    #[cfg(faults)]
+    if let Err(error) =
+        kg_core::faults::arm(&std::env::var("AMADEUS_FAILPOINTS").unwrap_or_default())
+    {
+        let _ = writeln!(std::io::stderr(), "error: {error}");
+        return ExitCode::FAILURE;
+    }
     match runtime.block_on(amadeus::app::serve(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),

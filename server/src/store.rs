@@ -10,6 +10,7 @@ use amadeus_proto::v1;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kg_core::commit::{CommitError, Graph, Held};
+use kg_core::faults::{Point, point};
 use kg_core::log::{CommitLog, ReadError, Record};
 use kg_core::mutation::Mutation;
 use std::sync::Arc;
@@ -97,6 +98,7 @@ impl ServerStore {
         let prepared = blocking(move || lain.backups.prepare_restore(&id, &lain.checkpoints))
             .await?
             .map_err(failed)?;
+        point(Point::RestorePrepared);
         let (ahead, head) = (prepared.content.revision(), self.graph.revisions().0);
         if ahead > head {
             // Its entities were changed at revisions that this graph has not reached, and revisions never go back.
@@ -131,6 +133,7 @@ impl ServerStore {
             .await
             .map_err(abandoned)?
             .map_err(StoreError::Commit)?;
+        point(Point::RestoreCommitted);
         // What was written while the backup was made is replaced too, and must not be missing from it.
         let replaced = outcome.revision.saturating_sub(1);
         if !outcome.repeated
@@ -255,11 +258,26 @@ impl Store for ServerStore {
         } else {
             v1::Health::Up
         };
-        vec![Component {
+        let store = Component {
             name: "store",
             health,
             message: fault.unwrap_or_default(),
-        }]
+        };
+        let fault = self.log.watermark_fault();
+        let health = if fault.is_some() {
+            v1::Health::Degraded
+        } else {
+            v1::Health::Up
+        };
+        let watermark = Component {
+            name: "watermark",
+            health,
+            message: fault.unwrap_or_default(),
+        };
+        let on_disk = self.files.is_some();
+        std::iter::once(store)
+            .chain(on_disk.then_some(watermark))
+            .collect()
     }
 
     fn backup(&self, description: String) -> BoxFuture<'_, Result<BackupEntry, StoreError>> {

@@ -12,6 +12,7 @@
 
 use super::outcome::{CommitError, Outcome};
 use crate::error::Refusal;
+use crate::faults::{Bug, Point, point, seeded};
 use crate::graph::{Graph, Published, Submission};
 use crate::limits::{BATCH_BYTES, BATCH_TRANSACTIONS};
 use crate::log::{AppendError, Batch, Record};
@@ -121,6 +122,7 @@ impl Committer {
             return None;
         }
         let first = self.waiting.pop_front()?;
+        point(Point::CommitTaken);
         let head = self.graph.published();
         let mut working = (*head.snapshot).clone();
         let after = working.revision();
@@ -130,7 +132,12 @@ impl Committer {
         let mut next = Some(first);
         while let Some(submission) = next {
             bytes += submission.charge.bytes();
-            let answer = decide(&mut working, &submission.transaction, &mut records);
+            let answer = decide(
+                &head.snapshot,
+                &mut working,
+                &submission.transaction,
+                &mut records,
+            );
             answers.push((submission, answer));
             let room = answers.len() < BATCH_TRANSACTIONS
                 && self
@@ -142,11 +149,34 @@ impl Committer {
         self.batches += 1;
         let id = (u128::from(self.seed) << 64) | u128::from(self.batches);
         let batch = (!records.is_empty()).then_some(Batch { id, after, records });
-        Some(Staged {
+        let mut staged = Staged {
             batch,
             next: working,
             answers,
-        })
+        };
+        self.haste(&mut staged);
+        point(Point::CommitPlanned);
+        Some(staged)
+    }
+
+    /// Does before the append what must come after it, for the seeded bugs that do.
+    fn haste(&self, staged: &mut Staged) {
+        if seeded(Bug::PublishedBeforeLog)
+            && let Some(batch) = &staged.batch
+        {
+            self.graph
+                .publish(staged.next.clone(), &batch.records, |_| ());
+        }
+        if seeded(Bug::AcknowledgedBeforeAppend) {
+            let answers = std::mem::take(&mut staged.answers);
+            complete(answers, &Arc::new(staged.next.clone()));
+        }
+        if seeded(Bug::RefusedBeforeDurable) {
+            let all = std::mem::take(&mut staged.answers).into_iter();
+            let (refused, rest) = all.partition(|(_, answer)| matches!(answer, Answer::Refused(_)));
+            staged.answers = rest;
+            complete(refused, &self.graph.published().snapshot);
+        }
     }
 
     /// Does what the result of the append calls for.
@@ -163,7 +193,15 @@ impl Committer {
                 fail(staged, &error);
                 self.fail_waiting(&error);
             }
-            Err(AppendError::Unknown(_)) => return Settled::Repeat(staged),
+            Err(AppendError::Unknown(_)) => {
+                let mut staged = staged;
+                if seeded(Bug::RepeatedAsNew)
+                    && let Some(batch) = &mut staged.batch
+                {
+                    batch.id += 1 << 32;
+                }
+                return Settled::Repeat(staged);
+            }
             Err(AppendError::MovedOn { .. }) => {
                 // In the order in which they came, ahead of those that came since.
                 for (submission, _) in staged.answers.into_iter().rev() {
@@ -220,22 +258,34 @@ impl Committer {
             answers,
         } = staged;
         match batch {
-            Some(batch) => self
-                .graph
-                .publish(next, &batch.records, |snapshot| complete(answers, snapshot)),
-            None => complete(answers, &self.graph.published().snapshot),
+            Some(batch) if !seeded(Bug::PublishedBeforeLog) => {
+                point(Point::CommitAppended);
+                self.graph.publish(next, &batch.records, |snapshot| {
+                    point(Point::CommitPublished);
+                    complete(answers, snapshot);
+                    point(Point::CommitAnswered);
+                });
+                point(Point::CommitAnnounced);
+            }
+            _ => complete(answers, &self.graph.published().snapshot),
         }
     }
 }
 
 /// Decides one transaction against the state left by those before it in the batch.
 fn decide(
+    head: &Snapshot,
     working: &mut Snapshot,
     transaction: &Transaction,
     records: &mut Vec<Arc<Record>>,
 ) -> Answer {
+    let remembering = if seeded(Bug::LookThenSet) {
+        head
+    } else {
+        &*working
+    };
     if let Some(request) = transaction.request
-        && let Some(known) = working.requests().get(request.key)
+        && let Some(known) = remembering.requests().get(request.key)
     {
         if known.body == request.body {
             return Answer::Repeated {
@@ -249,7 +299,18 @@ fn decide(
         return Answer::Refused(Refusal::invalid("request_id", reason));
     }
     // A panic while planning is a bug of ours; it must not take the committer, and with it every writer, along.
-    let planned = catch_unwind(AssertUnwindSafe(|| plan(working, transaction)));
+    let planned = catch_unwind(AssertUnwindSafe(|| {
+        point(Point::CommitPlanning);
+        if seeded(Bug::GuardedByHead) {
+            plan(head, transaction)?;
+            let unguarded = Transaction {
+                preconditions: Vec::new(),
+                ..transaction.clone()
+            };
+            return plan(working, &unguarded);
+        }
+        plan(working, transaction)
+    }));
     let planned = planned.unwrap_or_else(|panic| Err(Refusal::Internal(panic_text(&*panic))));
     match planned {
         Err(refusal) => Answer::Refused(refusal),
@@ -307,6 +368,7 @@ fn complete(answers: Vec<(Submission, Answer)>, snapshot: &Arc<Snapshot>) {
             Answer::Unchanged { revision } => outcome(revision, false, false, Arc::from([])),
             Answer::Refused(refusal) => Err(CommitError::Refused(refusal)),
         });
+        point(Point::CommitAnswering);
     }
 }
 

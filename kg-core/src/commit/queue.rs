@@ -16,6 +16,7 @@
 
 use std::fmt;
 
+use crate::faults::{Bug, seeded};
 use crate::sync::control::{Control, is_on};
 use crate::sync::exchange::Chain;
 use crate::sync::{AtomicUsize, Bell, Epoch, Listen, Ordering};
@@ -56,6 +57,9 @@ impl<T> Queue<T> {
     /// [`Refused`], with the item, if the queue is full or closed.
     pub fn push(&self, item: T) -> Result<(), Refused<T>> {
         if !self.admit() {
+            if seeded(Bug::DroppedByFullQueue) {
+                return Ok(());
+            }
             // A full queue that is also closed is closed: waiting for room would be in vain.
             return Err(if self.is_closed() {
                 Refused::Closed(item)

@@ -92,8 +92,8 @@ mod tests {
     };
     use crate::error::Refusal;
     use crate::model::{EntityRef, Object};
-    use crate::mutation::{Mutation, Precondition, Transaction};
-    use crate::snapshot::Snapshot;
+    use crate::mutation::{Mutation, Precondition, Request, Transaction};
+    use crate::snapshot::{RequestKey, Snapshot};
     use crate::sync::block_on;
     use std::sync::Arc;
 
@@ -206,6 +206,35 @@ mod tests {
             ))
         ));
         assert!(next().is_ok_and(|o| !o.changed && o.revision == 1));
+    }
+
+    #[test]
+    fn a_request_id_twice_in_one_batch_applies_once() {
+        let mut server = Server::on(&MemoryLog::new(), 1, []);
+        let asked = |name, body| Transaction {
+            request: Some(Request {
+                key: RequestKey::new("me", "r"),
+                body,
+            }),
+            ..put(name)
+        };
+        let mut answers = server
+            .commit(vec![asked("a", 7), asked("a", 7), asked("b", 8)])
+            .into_iter();
+        let mut next = || answers.next().expect("three answers");
+        assert!(next().is_ok_and(|o| o.revision == 1 && !o.repeated));
+        let again = next().expect("it is known");
+        assert_eq!((again.revision, again.repeated), (1, true));
+        assert!(next().is_err(), "the id belongs to another request");
+        assert_eq!(server.graph.revisions().0, 1);
+    }
+
+    #[test]
+    fn of_many_guarded_writes_in_one_batch_one_commits() {
+        let mut server = Server::on(&MemoryLog::new(), 1, []);
+        let answers = server.commit(vec![put_new("a"), put_new("a"), put_new("a")]);
+        let committed = answers.iter().filter(|answer| answer.is_ok()).count();
+        assert_eq!((committed, server.graph.revisions().0), (1, 1));
     }
 
     #[test]

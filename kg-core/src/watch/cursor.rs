@@ -1,6 +1,7 @@
 //! Where a watcher stands, and what it does next.
 
 use crate::commit::{Graph, Published};
+use crate::faults::{Bug, seeded};
 use crate::log::Record;
 use crate::sync::control::{Control, is_on};
 use std::sync::Arc;
@@ -67,7 +68,13 @@ impl Cursor {
         if self.next > history.newest() {
             return Step::AtHead;
         }
-        let records: Vec<_> = (self.next..=history.newest())
+        let waiting = history.newest() - self.next + 1;
+        let first = if seeded(Bug::DroppedByFullWatch) && waiting > limit as u64 {
+            history.newest()
+        } else {
+            self.next
+        };
+        let records: Vec<_> = (first..=history.newest())
             .take(limit)
             .map_while(|revision| history.record(revision).cloned())
             .collect();
@@ -121,6 +128,22 @@ mod tests {
         }
         assert_eq!(seen, (1..=50).collect::<Vec<_>>());
         assert!(matches!(cursor.step(&graph.published(), 3), Step::AtHead));
+    }
+
+    #[test]
+    fn a_watcher_that_is_behind_in_the_ring_loses_nothing() {
+        let graph = Graph::in_memory();
+        for i in 0..50 {
+            put(&graph, &format!("probe/{i}"));
+        }
+        let (mut cursor, mut seen) = (Cursor::at(1), Vec::new());
+        while let Step::Records(records) = cursor.step(&graph.published(), 3) {
+            assert!(records.len() <= 3);
+            seen.extend(records.iter().map(|record| record.revision));
+            assert_eq!(seen, (1..=seen.len() as u64).collect::<Vec<_>>());
+            cursor = Cursor::at(seen.len() as u64 + 1);
+        }
+        assert_eq!(seen.len(), 50);
     }
 
     #[test]

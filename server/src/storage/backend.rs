@@ -39,6 +39,15 @@ impl Backend {
         }
     }
 
+    /// Why the last write of the watermark failed, if it did.
+    #[must_use]
+    pub fn watermark_fault(&self) -> Option<String> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Sqlite(log) => log.watermark_fault(),
+        }
+    }
+
     /// Closes the store in order. Appends and reads fail from then on, by whichever handle.
     ///
     /// # Errors

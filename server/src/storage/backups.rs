@@ -9,6 +9,7 @@ mod id;
 use super::checkpoints::{self, Checkpoints};
 use super::files;
 use id::IdSource;
+use kg_core::faults::{Point, point};
 use kg_core::log::checkpoint::{self, CheckpointError, Header};
 use kg_core::snapshot::Snapshot;
 use std::collections::HashMap;
@@ -170,6 +171,7 @@ impl Backups {
             out.flush()
         })
         .map_err(|e| self.failed(e))?;
+        point(Point::BackupWritten);
         let what = match checkpoints::read(&path) {
             Ok((_, content)) if content.hash() == snapshot.hash() => return self.entry(&id),
             Ok((_, content)) => format!(

@@ -5,6 +5,7 @@
 //! overwritten; it is left for somebody to look at. Everything here blocks: call it off the runtime's threads.
 
 use super::files;
+use kg_core::faults::{Point, point};
 use kg_core::log::checkpoint::{self, CheckpointError, Header};
 use kg_core::snapshot::Snapshot;
 use std::collections::BTreeSet;
@@ -195,6 +196,7 @@ impl Checkpoints {
         };
         for gone in &whole[..first_kept] {
             fs::remove_file(&gone.path)?;
+            point(Point::CheckpointRemoved);
         }
         if first_kept > 0 {
             files::sync_folder(&self.folder)?;

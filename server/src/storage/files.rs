@@ -1,5 +1,6 @@
 //! Files that appear whole or not at all: written under another name, synced, renamed, and the folder synced.
 
+use kg_core::faults::{Point, fallible};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -23,13 +24,15 @@ pub(super) fn write_whole(
     // Relaxed: the number must differ from all others and orders nothing.
     let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
     let partial = folder.join(format!("{PARTIAL}{number}-{name}"));
-    let written =
-        write_partial(&partial, write).and_then(|()| fs::rename(&partial, folder.join(name)));
+    let written = write_partial(&partial, write)
+        .and_then(|()| fallible(Point::FileSynced))
+        .and_then(|()| fs::rename(&partial, folder.join(name)));
     if written.is_err() {
         // On a full disk the rest of it would be in the way.
         let _ = fs::remove_file(&partial);
     }
     written?;
+    fallible(Point::FileRenamed)?;
     sync_folder(folder)
 }
 
@@ -48,6 +51,7 @@ fn write_partial(
     let mut out = BufWriter::with_capacity(256 * 1024, file);
     write(&mut out)?;
     out.flush()?;
+    fallible(Point::FileWritten)?;
     out.get_ref().sync_all()
 }
 

@@ -7,6 +7,7 @@
 use super::backend::Backend;
 use super::checkpoints::Checkpoints;
 use kg_core::commit::Graph;
+use kg_core::faults::{Bug, Point, point, seeded};
 use kg_core::log::AppendError;
 use kg_core::snapshot::Snapshot;
 use std::io;
@@ -135,7 +136,14 @@ impl Keeper {
         let _working = self.working.lock().await;
         let (head, bytes) = (snapshot.revision(), self.log.appended_bytes());
         let checkpoints = self.checkpoints.clone();
-        let work = move || Ok((checkpoints.write(&snapshot)?, checkpoints.prune()?));
+        if seeded(Bug::UncoveredCompaction) {
+            self.log.compact(head).await?;
+        }
+        let work = move || {
+            let written = checkpoints.write(&snapshot)?;
+            point(Point::CheckpointWritten);
+            Ok((written, checkpoints.prune()?))
+        };
         let written = tokio::task::spawn_blocking(work)
             .await
             .unwrap_or_else(|e| Err(io::Error::other(e)));

@@ -26,6 +26,7 @@ use super::store_url::StoreUrl;
 use super::survey::Survey;
 use super::watermark::{self, Reading, Watermark};
 use kg_core::commit::{History, HistoryLimits};
+use kg_core::faults::{Point, point};
 use kg_core::log::MemoryLog;
 use kg_core::snapshot::Snapshot;
 use sqlx::{Connection, SqliteConnection};
@@ -405,6 +406,7 @@ async fn go_on(
         path: db.to_owned(),
         cause,
     };
+    point(Point::StoreProved);
     let path = watermark::path_of(db);
     let sequence = match reading {
         Reading::Acknowledged { sequence, .. } => sequence,
@@ -422,6 +424,7 @@ async fn go_on(
     let backups = Backups::of(db, &survey.store_id).map_err(failed)?;
     let watermark =
         Watermark::open(&path, &survey.store_id, sequence, survey.last).map_err(failed)?;
+    point(Point::StoreMarked);
     let log = SqliteLog::open(db, watermark, lock)
         .await
         .map_err(|e| OpenError::unreadable(db, &e))?;
@@ -432,6 +435,7 @@ async fn go_on(
         options.keeper,
         newest_checkpoint,
     );
+    point(Point::StoreOpened);
     Ok(Opened {
         backend,
         history: replayed.history,

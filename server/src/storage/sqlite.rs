@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Mutex;
-use writer::Writer;
+use writer::{WatermarkFault, Writer};
 
 /// Records that one read returns at most; and bytes, though one record is always returned.
 const READ_RECORDS: usize = 10_000;
@@ -36,6 +36,7 @@ struct Shared {
     writer: Mutex<Option<Writer>>,
     reader: Mutex<Option<SqliteConnection>>,
     broken: OnceLock<String>,
+    watermark_fault: WatermarkFault,
     /// Relaxed throughout: a count that orders nothing.
     appended_bytes: AtomicU64,
     /// The last field, so that the connections are dropped before the lock is.
@@ -49,13 +50,16 @@ impl SqliteLog {
         watermark: Watermark,
         lock: Lock,
     ) -> Result<Self, sqlx::Error> {
-        let writer = Writer::new(connect::open_to_write(path).await?, watermark);
+        let watermark_fault = WatermarkFault::default();
+        let connection = connect::open_to_write(path).await?;
+        let writer = Writer::new(connection, watermark, watermark_fault.clone());
         let reader = open_to_read(path).await?;
         Ok(Self(Arc::new(Shared {
             path: path.to_owned(),
             writer: Mutex::new(Some(writer)),
             reader: Mutex::new(Some(reader)),
             broken: OnceLock::new(),
+            watermark_fault,
             appended_bytes: AtomicU64::new(0),
             lock: std::sync::Mutex::new(Some(lock)),
         })))
@@ -71,6 +75,15 @@ impl SqliteLog {
     #[must_use]
     pub fn appended_bytes(&self) -> u64 {
         self.0.appended_bytes.load(Ordering::Relaxed)
+    }
+
+    /// As [`super::Backend::watermark_fault`].
+    #[must_use]
+    pub fn watermark_fault(&self) -> Option<String> {
+        let fault = self.0.watermark_fault.lock();
+        fault
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     /// As [`super::Backend::compact`]. In small transactions, so that appends find room between them.

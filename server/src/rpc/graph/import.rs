@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use amadeus_proto::v1;
 use futures::stream::{self, BoxStream, StreamExt};
+use kg_core::faults::{Point, point};
 use kg_core::interchange::{Chunk, CsvChunks, parse_json};
 use kg_core::limits::{IMPORT_BYTES, IMPORT_MUTATIONS, IMPORTS_BYTES};
 use kg_core::mutation::{Mutation, Transaction, plan};
@@ -275,6 +276,7 @@ impl Import {
         let revision = self
             .carry_out(transaction, chunk.mutations, chunk.rows_so_far)
             .await?;
+        point(Point::ImportChunk);
         Ok(self.reply(revision, false))
     }
 

@@ -1,6 +1,7 @@
 //! Connections to the database file, and how a new one comes to be.
 
 use super::super::files;
+use kg_core::faults::{Bug, Point, point, seeded};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::fs;
@@ -32,9 +33,14 @@ pub(in super::super) async fn open_to_read(path: &Path) -> Result<SqliteConnecti
 }
 
 pub(super) async fn open_to_write(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let synchronous = if seeded(Bug::AcknowledgedBeforeSync) {
+        SqliteSynchronous::Off
+    } else {
+        SqliteSynchronous::Full
+    };
     options(path)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(synchronous)
         // On Apple's systems a sync reaches the disk only with these.
         .pragma("fullfsync", "ON")
         .pragma("checkpoint_fullfsync", "ON")
@@ -85,6 +91,7 @@ pub(in super::super) async fn create(
         .execute(&mut connection)
         .await?;
     connection.close().await?;
+    point(Point::StoreMade);
     fs::rename(&making, path)?;
     files::sync_folder(path.parent().unwrap_or(Path::new(".")))?;
     Ok(())

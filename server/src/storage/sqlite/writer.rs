@@ -2,9 +2,11 @@
 
 use super::super::watermark::Watermark;
 use super::ends;
+use kg_core::faults::{Bug, Point, fallible, point, seeded};
 use kg_core::log::{AppendError, Batch};
 use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Parameters that SQLite takes in one statement, and ours per record.
 const VARIABLES: usize = 32_766;
@@ -28,7 +30,11 @@ pub(super) type Working<'a, T> = Pin<Box<dyn Future<Output = Result<T, AppendErr
 pub(super) struct Writer {
     connection: SqliteConnection,
     watermark: Watermark,
+    watermark_fault: WatermarkFault,
 }
+
+/// Why the last write of the watermark failed, if it did.
+pub(super) type WatermarkFault = Arc<Mutex<Option<String>>>;
 
 /// What the look at the log's end found.
 enum Place {
@@ -39,10 +45,15 @@ enum Place {
 }
 
 impl Writer {
-    pub(super) fn new(connection: SqliteConnection, watermark: Watermark) -> Self {
+    pub(super) fn new(
+        connection: SqliteConnection,
+        watermark: Watermark,
+        watermark_fault: WatermarkFault,
+    ) -> Self {
         Self {
             connection,
             watermark,
+            watermark_fault,
         }
     }
 
@@ -55,6 +66,7 @@ impl Writer {
             .collect();
         let bytes: usize = bodies.iter().map(|(_, body)| body.len()).sum();
         self.begin().await?;
+        point(Point::LogBegun);
         match self.place(&batch).await {
             Ok(Place::Done) => self.roll_back().await?,
             Err(refused) => {
@@ -65,12 +77,16 @@ impl Writer {
                 if let Err(error) = insert(&mut self.connection, batch.id, bodies).await {
                     return Err(self.undo(&error, batch.after, true).await);
                 }
+                if let Err(error) = fallible(Point::LogInserted) {
+                    return Err(self.undo(&error.into(), batch.after, true).await);
+                }
                 if let Err(error) = run(&mut self.connection, "COMMIT").await {
                     return Err(self.undo(&error, batch.after, false).await);
                 }
             }
         }
         self.mark(batch.last());
+        point(Point::LogMarked);
         Ok(bytes as u64)
     }
 
@@ -121,9 +137,11 @@ impl Writer {
         if let Err(error) = removed.await {
             return Err(self.undo(&error, last, true).await);
         }
+        point(Point::CompactRemoved);
         if let Err(error) = run(&mut self.connection, "COMMIT").await {
             return Err(self.undo(&error, last, false).await);
         }
+        point(Point::CompactCommitted);
         Ok((upto + 1, upto < goal))
     }
 
@@ -136,9 +154,18 @@ impl Writer {
 
     /// Moves the watermark. The batch is durable whatever becomes of this, so a failure is told and no more.
     fn mark(&mut self, revision: u64) {
-        if let Err(error) = self.watermark.write(revision) {
-            tracing::error!(%error, revision, "the watermark could not be written; a log that loses its end would not be noticed");
+        if seeded(Bug::LostWatermark) {
+            return;
         }
+        let written = fallible(Point::LogCommitted).and_then(|()| self.watermark.write(revision));
+        let fault = written.err().map(|error| {
+            tracing::error!(%error, revision, "the watermark could not be written; a log that loses its end would not be noticed");
+            format!("it could not be written at revision {revision}, a log that loses its end would not be noticed: {error}")
+        });
+        *self
+            .watermark_fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
     async fn begin(&mut self) -> Result<(), AppendError> {
