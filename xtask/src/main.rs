@@ -10,8 +10,10 @@
 )]
 
 mod bench;
+mod faults;
 mod loom;
 mod proof;
+mod prove;
 mod python;
 mod race;
 mod step;
@@ -42,6 +44,10 @@ enum Command {
     Loom(Controls),
     /// The stress tests of what threads share under ThreadSanitizer, and the controls that it has to catch
     Race(Controls),
+    /// Every seeded bug and every control of the models, switched on one at a time: what caught it
+    Prove(prove::Prove),
+    /// The real server killed at every failpoint while clients write; nothing acknowledged may be lost
+    Chaos(faults::Chaos),
     /// The benches, each beside its rivals: ratios, what they are held to, and docs/BENCHMARKS.md
     Bench(bench::Bench),
     /// The end-to-end tests alone: the real binary, driven over gRPC from Python
@@ -80,6 +86,8 @@ fn main() -> ExitCode {
         Command::Loom(_) => loom::run(),
         Command::Race(Controls { controls: true }) => proof::report(&race::proofs()),
         Command::Race(_) => race::run(),
+        Command::Prove(wanted) => prove::run(&wanted),
+        Command::Chaos(wanted) => faults::chaos(&wanted),
         Command::Bench(wanted) => bench::run(&wanted),
         Command::E2e(wanted) => python::run(&wanted),
     };

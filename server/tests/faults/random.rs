@@ -1,0 +1,37 @@
+//! SplitMix64: enough to choose by, and a seed makes the choice repeatable.
+
+/// A source of choices.
+#[derive(Clone)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Another source, which goes its own way from here on.
+    pub fn branch(&mut self) -> Self {
+        Self(self.next() ^ 0xd134_2543_de82_ef95)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+
+    /// One in `many` times.
+    pub fn one_in(&mut self, many: u64) -> bool {
+        self.below(many) == 0
+    }
+
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len() as u64) as usize]
+    }
+}
