@@ -171,6 +171,39 @@ async fn a_damaged_older_checkpoint_is_recovered() {
     damage(7, Lies::Database, |place| checkpoints(place).remove(0)).await;
 }
 
+/// Flips one bit in every so manieth byte of every file of a store, each time in a fresh copy.
+async fn flip_all_over(lies: Lies, every: usize) {
+    let (victim, head) = victim(lies).await;
+    for (file, whole) in victim.bytes() {
+        let (mut refused, mut recovered) = (0, 0);
+        for at in (0..whole.len()).step_by(every) {
+            let place = victim.crashed();
+            let mut bytes = whole.clone();
+            // Another bit at each place, so that all eight have their turn.
+            let bit = at / every % 8;
+            bytes[at] ^= 1 << bit;
+            let inside = file.strip_prefix(victim.folder()).expect("it is inside");
+            fs::write(place.folder().join(inside), &bytes).expect("there is room");
+            let what = format!("bit {bit} of byte {at} of {}", inside.display());
+            if opens_or_refuses(&place, head, &what).await {
+                recovered += 1;
+            } else {
+                refused += 1;
+            }
+        }
+        let (name, size) = (file.display(), whole.len());
+        eprintln!("{name}, {size} bytes: {refused} refused, {recovered} recovered");
+    }
+}
+
+#[tokio::test]
+#[ignore = "minutes: a flip at every 61st byte of a whole store; cargo test --test storage flip_anywhere -- --ignored --nocapture"]
+async fn a_flip_anywhere_in_a_whole_store_is_refused_or_recovered() {
+    for lies in [Lies::Wal, Lies::Database] {
+        flip_all_over(lies, 61).await;
+    }
+}
+
 fn checkpoints(place: &Place) -> Vec<PathBuf> {
     let entries = fs::read_dir(place.file(".checkpoints")).expect("it is there");
     let mut all: Vec<PathBuf> = entries.map(|e| e.expect("it can be read").path()).collect();
