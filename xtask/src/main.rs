@@ -38,7 +38,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Format, lints, unit, integration and doc tests, models, and the Python client against the real server
+    /// Format, lints, unit, integration and doc tests, models, seeded bugs of the core, and the Python client against the real server
     Test,
     /// The models of what threads share, each with the controls that it has to catch
     Loom(Controls),

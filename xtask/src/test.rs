@@ -6,7 +6,7 @@
 use crate::step;
 use crate::tally::Tally;
 use crate::workspace::{cargo, server_binary};
-use crate::{E2e, loom, python};
+use crate::{E2e, loom, prove, python};
 
 /// Runs every step, also after one has failed, and returns the sum.
 pub fn run() -> Tally {
@@ -35,6 +35,7 @@ pub fn run() -> Tally {
             cargo().args(["test", "--workspace", "--no-fail-fast"]),
         );
         total += loom::run();
+        total += prove::run_core();
         total += python::run(&E2e {
             long: false,
             release: false,
