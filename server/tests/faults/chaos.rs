@@ -29,7 +29,7 @@ async fn whatever_kills_it_nothing_acknowledged_is_lost() {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         since.map_or(1, |since| since.as_nanos() as u64)
     });
-    println!("seed: AMADEUS_TEST_SEED={seed}");
+    eprintln!("seed: AMADEUS_TEST_SEED={seed}");
     let points: Vec<Point> = Point::ALL
         .iter()
         .copied()
@@ -47,13 +47,13 @@ async fn whatever_kills_it_nothing_acknowledged_is_lost() {
     while let Some(side) = sides.join_next().await {
         match side.expect("it does not panic") {
             Ok((counted, revisions)) => {
-                println!("{revisions} revisions stood in the stores of one side");
+                eprintln!("{revisions} revisions stood in the stores of one side");
                 tally.all(&counted);
             }
             Err(what) => panic!("AMADEUS_TEST_SEED={seed}: {what}"),
         }
     }
-    println!(
+    eprintln!(
         "{tally}{} kills in {:.0} s",
         tally.kills(),
         began.elapsed().as_secs_f64()

@@ -204,7 +204,7 @@ impl Store {
                 Ok(Err(Stop::Wrong(what))) => return Err(Stop::Wrong(what)),
                 Ok(Err(Stop::Silence(status))) if !fired => {
                     // The failpoint may be out of reach because of it.
-                    println!("{order}: nothing happened; a client stopped at {status}");
+                    eprintln!("{order}: nothing happened; a client stopped at {status}");
                 }
                 Ok(_) => {}
                 Err(error) => return Err(Stop::Wrong(format!("a client failed: {error}"))),
