@@ -61,7 +61,7 @@ fn main() {
         names: &names,
         window: Duration::from_millis(mode.size(250, 2)),
     };
-    for _ in 0..mode.rounds() {
+    for round in 1..=mode.rounds() {
         let alone = bench.alone(&graph);
         let ours = bench.beside_writer(&graph);
         let rivals = [
@@ -69,7 +69,9 @@ fn main() {
             bench.beside_writer(&parking_lot),
             bench.beside_writer(&dash),
         ];
-        let commit = || drop(stuck.commit(Transaction::of(vec![update(&names[0], 1)])));
+        // Another value in each round: what changes nothing is not appended, and the gate would wait for it for ever.
+        let change = update(&names[0], round.into());
+        let commit = || drop(stuck.commit(Transaction::of(vec![change])));
         let waiting = gate.while_shut(commit, || bench.alone(&stuck));
 
         for (rival, bound) in rivals.iter().zip([Some(5.0), Some(5.0), None]) {
