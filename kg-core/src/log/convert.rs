@@ -303,6 +303,7 @@ impl TryFrom<wire::Entity> for Entity {
             properties: object(&entity.properties)?,
             created_revision: entity.created_revision,
             modified_revision: entity.modified_revision,
+            digest: Default::default(),
             wire: Default::default(),
         })
     }

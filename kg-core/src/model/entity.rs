@@ -102,6 +102,8 @@ pub struct Entity {
     pub created_revision: u64,
     /// Revision that changed it last; for a service this includes its dependencies.
     pub modified_revision: u64,
+    /// The hash of its content, computed when it is first put into a snapshot.
+    pub(crate) digest: Digest,
     /// The encoded wire form, made by the first reply that needs it and dropped with this version of the entity.
     pub wire: Wire,
 }
@@ -144,6 +146,26 @@ impl PartialEq for Entity {
         self.same_content(other)
             && self.created_revision == other.created_revision
             && self.modified_revision == other.modified_revision
+    }
+}
+
+/// The hash of one version's content, which a snapshot adds when the version comes and subtracts when it goes.
+#[derive(Debug, Default)]
+pub(crate) struct Digest(OnceLock<[u64; 2]>);
+
+impl Digest {
+    /// The hash; `compute` runs once for each version. (In two words, for one of 128 bits would widen every entity.)
+    pub(crate) fn get_or_compute(&self, compute: impl FnOnce() -> u128) -> u128 {
+        let halves = |hash: u128| [(hash >> 64) as u64, hash as u64];
+        let [high, low] = *self.0.get_or_init(|| halves(compute()));
+        u128::from(high) << 64 | u128::from(low)
+    }
+}
+
+impl Clone for Digest {
+    /// A copy is the beginning of another version, which may say something else.
+    fn clone(&self) -> Self {
+        Self::default()
     }
 }
 

@@ -106,21 +106,15 @@ struct Entities {
 
 impl Entities {
     fn between(before: &Snapshot, after: &Snapshot) -> Self {
-        let mut found = Self {
-            sides: Sides::new(Vec::new(), Vec::new()),
-            renumbered: false,
+        let (old, new) = before.entities.diff(&after.entities);
+        let means_another = |entity: &Arc<Entity>| {
+            let now = after.by_id(entity.id);
+            now.is_some_and(|now| now.key != entity.key)
         };
-        before.by_id.diff(&after.by_id, |old, new| {
-            if let (Some(old), Some(new)) = (old, new) {
-                if Arc::ptr_eq(old, new) {
-                    return;
-                }
-                found.renumbered |= old.key != new.key;
-            }
-            found.sides.before.extend(old.clone());
-            found.sides.after.extend(new.clone());
-        });
-        found
+        Self {
+            renumbered: old.iter().any(means_another),
+            sides: Sides::new(old, new),
+        }
     }
 }
 

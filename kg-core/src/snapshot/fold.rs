@@ -5,7 +5,7 @@
 
 use super::hash;
 use super::relations::Edge;
-use super::state::{Named, Snapshot};
+use super::state::Snapshot;
 use crate::log::Record;
 use crate::model::path::{self, Part};
 use crate::model::{Entity, EntityId, EntityRef, Path, Relation, RelationKey, Value};
@@ -169,20 +169,18 @@ impl Snapshot {
                 ..(*entity).clone()
             })
         };
-        if let Some((Named(old), ())) = self.by_name.remove_with_key(&Named(entity.clone())) {
-            self.hash = self.hash.wrapping_sub(hash::entity(&old));
-            self.indexes.remove(&old);
-        }
         self.hash = self.hash.wrapping_add(hash::entity(&entity));
-        self.indexes.add(&entity);
-        self.place(entity);
+        let old = self.place(entity.clone());
+        if let Some(old) = &old {
+            self.hash = self.hash.wrapping_sub(hash::entity(old));
+        }
+        self.indexes.replace(old.as_deref(), &entity);
     }
 
-    /// Puts an entity into the two tables that hold it, which is all that a change of its revision needs.
-    fn place(&mut self, entity: Arc<Entity>) {
+    /// Puts an entity into its table, which is all that a change of its revision needs; and returns the one before it.
+    fn place(&mut self, entity: Arc<Entity>) -> Option<Arc<Entity>> {
         self.next_id = self.next_id.max(entity.id.get() + 1);
-        self.by_id.set(entity.id.get(), Some(entity.clone()));
-        self.by_name.insert(Named(entity), ());
+        self.entities.put(entity)
     }
 
     fn remove_entity(&mut self, key: &EntityRef) -> Result<(), String> {
@@ -195,8 +193,7 @@ impl Snapshot {
         }
         self.hash = self.hash.wrapping_sub(hash::entity(&entity));
         self.indexes.remove(&entity);
-        self.by_id.set(entity.id.get(), None);
-        self.by_name.remove(&Named(entity));
+        self.entities.remove(key);
         Ok(())
     }
 
@@ -273,9 +270,7 @@ impl Snapshot {
                 modified_revision: revision,
                 ..(**entity).clone()
             };
-            let touched = Arc::new(touched);
-            self.by_name.remove(&Named(touched.clone()));
-            self.place(touched);
+            self.place(Arc::new(touched));
         }
     }
 

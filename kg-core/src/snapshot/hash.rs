@@ -15,9 +15,15 @@ const ENTITY: u64 = 1;
 const RELATION: u64 = 2;
 const LEAF: u64 = 3;
 
-/// Hash of one entity's content.
+/// Hash of one entity's content, computed once for each version.
 #[must_use]
 pub fn entity(entity: &Entity) -> u128 {
+    entity.digest.get_or_compute(|| entity_anew(entity))
+}
+
+/// Hash of one entity's content, computed anew: for whoever doubts what is kept.
+#[must_use]
+pub fn entity_anew(entity: &Entity) -> u128 {
     xxh3_128_with_seed(&record::entity_content(entity), ENTITY)
 }
 

@@ -24,7 +24,19 @@ pub struct Indexes {
 }
 
 impl Indexes {
-    pub(super) fn add(&mut self, entity: &Entity) {
+    /// Puts an entity where it is found, and takes away what stood there before. Most changes are of something by which nobody
+    /// is found, and then this is a comparison.
+    pub(super) fn replace(&mut self, old: Option<&Entity>, new: &Entity) {
+        if let Some(old) = old {
+            if same_places(old, new) {
+                return;
+            }
+            self.remove(old);
+        }
+        self.add(new);
+    }
+
+    fn add(&mut self, entity: &Entity) {
         let name = &entity.key.name;
         if entity.is_placeholder() {
             self.placeholders.insert(name.clone());
@@ -83,6 +95,22 @@ impl Indexes {
             }
             take(&mut self.health, &body.health, name);
         }
+    }
+}
+
+/// Whether two versions of an entity are found in the same places.
+fn same_places(old: &Entity, new: &Entity) -> bool {
+    match (&old.body, &new.body) {
+        (Body::Service(old), Body::Service(new)) => {
+            old.capabilities == new.capabilities
+                && old.category == new.category
+                && old.owner == new.owner
+                && old.health == new.health
+        }
+        (Body::Plain, Body::Plain)
+        | (Body::Pattern(_), Body::Pattern(_))
+        | (Body::Placeholder, Body::Placeholder) => true,
+        (Body::Plain | Body::Placeholder | Body::Service(_) | Body::Pattern(_), _) => false,
     }
 }
 

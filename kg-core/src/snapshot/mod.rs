@@ -11,6 +11,7 @@ pub mod radix;
 pub mod relations;
 pub mod requests;
 mod state;
+mod table;
 
 pub use adjacency::Adjacency;
 pub use diff::diff;

@@ -1,6 +1,6 @@
 //! `Radix`: a persistent vector, indexed by dense `u32`.
 //!
-//! A tree of fan-out 64 whose leaves hold `WIDTH` items side by side. Every part of it that is missing is a blank that
+//! A tree of fan-out 64, or another, whose leaves hold `WIDTH` items side by side. Every part of it that is missing is a blank that
 //! all its siblings share, so that a lookup never asks whether a child is there, and an index far beyond the end costs a
 //! path and no more.
 //!
@@ -18,7 +18,8 @@
 //!
 //! **`WIDTH` is for the caller to choose**, from 4 to 64. Wide leaves are closer to a plain vector: a traversal over leaves
 //! of 32 and 64 is equally fast, 16 costs 5 % more, 8 about 10 %. But copying a leaf of items that hold an `Arc` touches as
-//! many reference counts as there are items, most of them cold: what is large and often replaced wants narrow leaves.
+//! many reference counts as there are items, most of them cold: what is large and often replaced wants narrow leaves, and for
+//! the same reason narrow branches. A branch of 16 above leaves of 16 touches a third of the counts that branches of 64 do.
 
 #[cfg(test)]
 mod tests;
@@ -30,33 +31,36 @@ use std::sync::Arc;
 /// What an `Arc` keeps before its value: the strong and the weak count.
 pub(super) const ARC_HEADER_BYTES: usize = 2 * size_of::<usize>();
 
-const FANOUT_BITS: u32 = 6;
-const FANOUT: usize = 1 << FANOUT_BITS;
-
-/// A persistent vector of `T` in leaves of `WIDTH` items, a power of two from 4 to 64.
+/// A persistent vector of `T` in leaves of `WIDTH` items, a power of two from 4 to 64, below branches of `FANOUT` children, a
+/// power of two from 16 on.
 #[derive(Clone)]
-pub struct Radix<T: Clone + Default, const WIDTH: usize> {
-    root: Root<T, WIDTH>,
+pub struct Radix<T: Clone + Default, const WIDTH: usize, const FANOUT: usize = 64> {
+    root: Root<T, WIDTH, FANOUT>,
     len: u32,
 }
 
 /// Each height's type: a branch above the one before.
 type Height0<T, const WIDTH: usize> = Leaf<T, WIDTH>;
-type Height1<T, const WIDTH: usize> = Branch<Height0<T, WIDTH>>;
-type Height2<T, const WIDTH: usize> = Branch<Height1<T, WIDTH>>;
-type Height3<T, const WIDTH: usize> = Branch<Height2<T, WIDTH>>;
-type Height4<T, const WIDTH: usize> = Branch<Height3<T, WIDTH>>;
-type Height5<T, const WIDTH: usize> = Branch<Height4<T, WIDTH>>;
+type Height1<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height0<T, WIDTH>, FANOUT>;
+type Height2<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height1<T, WIDTH, FANOUT>, FANOUT>;
+type Height3<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height2<T, WIDTH, FANOUT>, FANOUT>;
+type Height4<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height3<T, WIDTH, FANOUT>, FANOUT>;
+type Height5<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height4<T, WIDTH, FANOUT>, FANOUT>;
+type Height6<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height5<T, WIDTH, FANOUT>, FANOUT>;
+type Height7<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height6<T, WIDTH, FANOUT>, FANOUT>;
 
-/// The root, by the number of branches above a leaf. Five branches above the narrowest leaf span all of `u32`.
+/// The root, by the number of branches above a leaf. Seven narrow branches above a leaf of 16 span all of `u32`, and five
+/// wide ones above the narrowest leaf.
 #[derive(Clone)]
-enum Root<T, const WIDTH: usize> {
+enum Root<T, const WIDTH: usize, const FANOUT: usize> {
     H0(Arc<Height0<T, WIDTH>>),
-    H1(Arc<Height1<T, WIDTH>>),
-    H2(Arc<Height2<T, WIDTH>>),
-    H3(Arc<Height3<T, WIDTH>>),
-    H4(Arc<Height4<T, WIDTH>>),
-    H5(Arc<Height5<T, WIDTH>>),
+    H1(Arc<Height1<T, WIDTH, FANOUT>>),
+    H2(Arc<Height2<T, WIDTH, FANOUT>>),
+    H3(Arc<Height3<T, WIDTH, FANOUT>>),
+    H4(Arc<Height4<T, WIDTH, FANOUT>>),
+    H5(Arc<Height5<T, WIDTH, FANOUT>>),
+    H6(Arc<Height6<T, WIDTH, FANOUT>>),
+    H7(Arc<Height7<T, WIDTH, FANOUT>>),
 }
 
 /// Evaluates an expression on the root, whatever its height.
@@ -69,14 +73,18 @@ macro_rules! on_root {
             Root::H3($node) => $value,
             Root::H4($node) => $value,
             Root::H5($node) => $value,
+            Root::H6($node) => $value,
+            Root::H7($node) => $value,
         }
     };
 }
 
-impl<T: Clone + Default, const WIDTH: usize> Radix<T, WIDTH> {
+impl<T: Clone + Default, const WIDTH: usize, const FANOUT: usize> Radix<T, WIDTH, FANOUT> {
     /// An empty vector.
     pub fn new() -> Self {
         const { assert!(WIDTH.is_power_of_two() && WIDTH >= 4 && WIDTH <= 64) };
+        const { assert!(FANOUT.is_power_of_two() && FANOUT >= 16) };
+        const { assert!(WIDTH.trailing_zeros() + 7 * FANOUT.trailing_zeros() >= u32::BITS) };
         Self {
             root: Root::H0(Arc::new(Leaf::blank())),
             len: 0,
@@ -145,6 +153,8 @@ impl<T: Clone + Default, const WIDTH: usize> Radix<T, WIDTH> {
             (Root::H3(a), Root::H3(b)) => differ(a, b, 0, end, &mut visit),
             (Root::H4(a), Root::H4(b)) => differ(a, b, 0, end, &mut visit),
             (Root::H5(a), Root::H5(b)) => differ(a, b, 0, end, &mut visit),
+            (Root::H6(a), Root::H6(b)) => differ(a, b, 0, end, &mut visit),
+            (Root::H7(a), Root::H7(b)) => differ(a, b, 0, end, &mut visit),
             _ => unreachable!("both were raised to one height"),
         }
     }
@@ -163,16 +173,16 @@ impl<T: Clone + Default, const WIDTH: usize> Radix<T, WIDTH> {
     }
 }
 
-impl<T: Clone + Default, const WIDTH: usize> Default for Radix<T, WIDTH> {
+impl<T: Clone + Default, const WIDTH: usize, const FANOUT: usize> Default for Radix<T, WIDTH, FANOUT> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T: Clone + Default, const WIDTH: usize> Root<T, WIDTH> {
+impl<T: Clone + Default, const WIDTH: usize, const FANOUT: usize> Root<T, WIDTH, FANOUT> {
     /// How many branches stand above a leaf.
     fn height(&self) -> u32 {
-        (on_root!(self, node => span_bits(node)) - WIDTH.trailing_zeros()) / FANOUT_BITS
+        (on_root!(self, node => span_bits(node)) - WIDTH.trailing_zeros()) / FANOUT.trailing_zeros()
     }
 
     /// The same tree under one more branch.
@@ -183,7 +193,9 @@ impl<T: Clone + Default, const WIDTH: usize> Root<T, WIDTH> {
             Root::H2(node) => Root::H3(Branch::above(node)),
             Root::H3(node) => Root::H4(Branch::above(node)),
             Root::H4(node) => Root::H5(Branch::above(node)),
-            Root::H5(_) => unreachable!("five branches above a leaf span every u32"),
+            Root::H5(node) => Root::H6(Branch::above(node)),
+            Root::H6(node) => Root::H7(Branch::above(node)),
+            Root::H7(_) => unreachable!("`new` has asserted that these span every u32"),
         }
     }
 }
@@ -248,9 +260,15 @@ impl<T: Clone + Default, const WIDTH: usize> Level<T, WIDTH> for Leaf<T, WIDTH> 
     }
 }
 
-struct Branch<C>([Arc<C>; FANOUT]);
+/// Which child of a branch an index lies below. The shift is of 64 bits, for the highest branch may span more than 32.
+#[inline]
+fn place<const FANOUT: usize>(index: u32, below_bits: u32) -> usize {
+    (u64::from(index) >> below_bits) as usize % FANOUT
+}
 
-impl<C> Branch<C> {
+struct Branch<C, const FANOUT: usize>([Arc<C>; FANOUT]);
+
+impl<C, const FANOUT: usize> Branch<C, FANOUT> {
     fn above<T, const WIDTH: usize>(first: &Arc<C>) -> Arc<Self>
     where
         C: Level<T, WIDTH>,
@@ -262,14 +280,16 @@ impl<C> Branch<C> {
     }
 }
 
-impl<C> Clone for Branch<C> {
+impl<C, const FANOUT: usize> Clone for Branch<C, FANOUT> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T, const WIDTH: usize, C: Level<T, WIDTH>> Level<T, WIDTH> for Branch<C> {
-    const SPAN_BITS: u32 = C::SPAN_BITS + FANOUT_BITS;
+impl<T, const WIDTH: usize, const FANOUT: usize, C: Level<T, WIDTH>> Level<T, WIDTH>
+    for Branch<C, FANOUT>
+{
+    const SPAN_BITS: u32 = C::SPAN_BITS + FANOUT.trailing_zeros();
 
     fn blank() -> Self {
         let child = Arc::new(C::blank());
@@ -278,11 +298,11 @@ impl<T, const WIDTH: usize, C: Level<T, WIDTH>> Level<T, WIDTH> for Branch<C> {
 
     #[inline]
     fn leaf(&self, index: u32) -> &[T; WIDTH] {
-        self.0[(index >> C::SPAN_BITS) as usize % FANOUT].leaf(index)
+        self.0[place::<FANOUT>(index, C::SPAN_BITS)].leaf(index)
     }
 
     fn leaf_mut(&mut self, index: u32) -> &mut [T; WIDTH] {
-        Arc::make_mut(&mut self.0[(index >> C::SPAN_BITS) as usize % FANOUT]).leaf_mut(index)
+        Arc::make_mut(&mut self.0[place::<FANOUT>(index, C::SPAN_BITS)]).leaf_mut(index)
     }
 
     fn bytes_below(&self) -> usize {

@@ -1,18 +1,16 @@
 //! The snapshot: the whole graph at one revision.
 //!
 //! Every part is a persistent structure, so that a clone costs a handful of reference counts and a change copies a path.
-//! The name index holds the entity itself: name to id to vector would cost twice the cache misses. Traversals go by id.
+//! The table of names holds the entity itself: name to id to vector would cost twice the cache misses. Traversals go by id.
 
 use super::index::Indexes;
-use super::radix::Radix;
 use super::relations::Relations;
 use super::requests::Requests;
+use super::table::Table;
 use crate::model::{
     Dependency, Entity, EntityId, EntityRef, Kind, Label, Name, Object, Relation, RelationKey,
 };
-use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// The published state of the graph at one revision. Immutable for whoever holds it.
@@ -21,9 +19,7 @@ pub struct Snapshot {
     pub(crate) revision: u64,
     pub(crate) time_ms: u64,
     pub(crate) hash: u128,
-    pub(super) by_name:
-        im::GenericHashMap<Named, (), foldhash::fast::FixedState, im::shared_ptr::DefaultSharedPtr>,
-    pub(super) by_id: Radix<Option<Arc<Entity>>, 16>,
+    pub(super) entities: Table,
     pub(super) next_id: u32,
     pub(super) indexes: Indexes,
     pub(super) relations: im::OrdMap<Label, Relations>,
@@ -58,17 +54,16 @@ impl Snapshot {
         self.hash
     }
 
-    /// The entity of this kind and name. O(1): one walk of a hash trie.
+    /// The entity of this kind and name. O(1).
     #[must_use]
     pub fn entity(&self, key: &EntityRef) -> Option<&Arc<Entity>> {
-        self.find(key.kind.as_str(), key.name.as_str())
+        self.entities.get(key)
     }
 
     /// The entity of this kind and name, from plain strings.
     #[must_use]
     pub fn find(&self, kind: &str, name: &str) -> Option<&Arc<Entity>> {
-        let key: &dyn Key = &(kind, name);
-        self.by_name.get_key_value(key).map(|(named, ())| &named.0)
+        self.entities.find(kind, name)
     }
 
     /// The service of this name, registered or a placeholder.
@@ -80,7 +75,7 @@ impl Snapshot {
     /// The entity with this number.
     #[must_use]
     pub fn by_id(&self, id: EntityId) -> Option<&Arc<Entity>> {
-        self.by_id.get(id.get()).and_then(Option::as_ref)
+        self.entities.by_id(id)
     }
 
     /// One more than the highest number that an entity of this snapshot can have; the size of a visited set.
@@ -92,7 +87,7 @@ impl Snapshot {
     /// How many entities there are, placeholders among them.
     #[must_use]
     pub fn entity_count(&self) -> usize {
-        self.by_name.len()
+        self.entities.len()
     }
 
     /// How many relations there are.
@@ -117,7 +112,7 @@ impl Snapshot {
 
     /// All entities, in no order that means anything.
     pub fn entities(&self) -> impl Iterator<Item = &Arc<Entity>> {
-        self.by_name.keys().map(|named| &named.0)
+        self.entities.iter()
     }
 
     /// Names of one kind from `after` on (exclusive), sorted; with the placeholders where that is asked for.
@@ -277,64 +272,6 @@ impl fmt::Debug for Snapshot {
         )
     }
 }
-
-/// An entity, known by its own kind and name.
-#[derive(Clone, Debug)]
-pub(super) struct Named(pub(super) Arc<Entity>);
-
-/// Kind and name, wherever they are kept, so that a lookup builds no key.
-pub(super) trait Key {
-    fn parts(&self) -> (&str, &str);
-}
-
-impl Key for Named {
-    fn parts(&self) -> (&str, &str) {
-        (self.0.key.kind.as_str(), self.0.key.name.as_str())
-    }
-}
-
-impl Key for (&str, &str) {
-    fn parts(&self) -> (&str, &str) {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn Key + 'a> for Named {
-    fn borrow(&self) -> &(dyn Key + 'a) {
-        self
-    }
-}
-
-impl Hash for dyn Key + '_ {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let (kind, name) = self.parts();
-        name.hash(state);
-        kind.hash(state);
-    }
-}
-
-impl PartialEq for dyn Key + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        let ((kind, name), (other_kind, other_name)) = (self.parts(), other.parts());
-        name == other_name && kind == other_kind
-    }
-}
-
-impl Eq for dyn Key + '_ {}
-
-impl Hash for Named {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self as &dyn Key).hash(state);
-    }
-}
-
-impl PartialEq for Named {
-    fn eq(&self, other: &Self) -> bool {
-        self as &dyn Key == other as &dyn Key
-    }
-}
-
-impl Eq for Named {}
 
 /// Two sorted streams as one.
 struct Merge<L: Iterator, R: Iterator> {

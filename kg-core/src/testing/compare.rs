@@ -25,7 +25,7 @@ pub fn everything(snapshot: &Snapshot, oracle: &Oracle, rng: &mut Rng) {
 /// The hash of a snapshot's content, summed up from nothing.
 #[must_use]
 pub fn content_hash(snapshot: &Snapshot) -> u128 {
-    let entities = snapshot.entities().map(|entity| hash::entity(entity));
+    let entities = snapshot.entities().map(|entity| hash::entity_anew(entity));
     let relations = snapshot.relations_by_label().flat_map(|(label, all)| {
         all.edges().filter_map(move |(from, to, edge)| {
             let relation = snapshot.relation_by_id(label, from, to)?;

@@ -592,6 +592,7 @@ pub fn scale_free(seed: u64, entities: u32, relations: usize) -> Snapshot {
             properties: Object::new(),
             created_revision: 1,
             modified_revision: 1,
+            digest: Default::default(),
             wire: Default::default(),
         }));
     }

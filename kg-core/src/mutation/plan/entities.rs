@@ -35,6 +35,7 @@ impl Planner {
                 .as_ref()
                 .map_or(self.revision, |p| p.created_revision),
             modified_revision: self.revision,
+            digest: Default::default(),
             wire: Default::default(),
         });
         if matches!(entity.body, Body::Service(_) | Body::Pattern(_)) {
