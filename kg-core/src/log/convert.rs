@@ -72,21 +72,25 @@ impl From<&Change> for wire::Change {
     }
 }
 
+/// The typed part of an entity, where it has one.
+pub(super) fn entity_body(body: &Body) -> Option<wire::EntityBody> {
+    match body {
+        Body::Plain => None,
+        Body::Placeholder => Some(wire::EntityBody::Placeholder(true)),
+        Body::Service(body) => Some(wire::EntityBody::Service((&**body).into())),
+        Body::Pattern(body) => Some(wire::EntityBody::Pattern((&**body).into())),
+    }
+}
+
 impl From<&Entity> for wire::Entity {
     fn from(entity: &Entity) -> Self {
-        let body = match &entity.body {
-            Body::Plain => None,
-            Body::Placeholder => Some(wire::EntityBody::Placeholder(true)),
-            Body::Service(body) => Some(wire::EntityBody::Service((&**body).into())),
-            Body::Pattern(body) => Some(wire::EntityBody::Pattern((&**body).into())),
-        };
         Self {
             kind: entity.key.kind.to_string(),
             name: entity.key.name.to_string(),
             properties: json(&entity.properties),
             created_revision: entity.created_revision,
             modified_revision: entity.modified_revision,
-            body,
+            body: entity_body(&entity.body),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! readable; a checksum, because a flipped bit must be found; a version, because a server that meets one that it does not
 //! know must stop there and say so. Properties and document values are canonical JSON inside the message.
 
-use super::wire;
+use super::{convert::entity_body, wire};
+use crate::model::value::object_json;
 use crate::model::{Body, Entity};
 use crate::mutation::{Change, Request};
 use prost::Message;
@@ -94,12 +95,27 @@ impl Record {
 }
 
 /// The content of an entity as bytes: what its hash covers. Ids and revisions are no content.
+///
+/// It is the message of an entity without its revisions, field by field, for every commit hashes what it puts: to build
+/// the message first takes three times as long.
 #[must_use]
 pub fn entity_content(entity: &Entity) -> Vec<u8> {
-    let mut message = wire::Entity::from(entity);
-    message.created_revision = 0;
-    message.modified_revision = 0;
-    message.encode_to_vec()
+    let mut bytes = Vec::with_capacity(128);
+    put_text(&mut bytes, 1, entity.key.kind.as_str());
+    put_text(&mut bytes, 2, entity.key.name.as_str());
+    if !entity.properties.is_empty() {
+        put_text(&mut bytes, 3, &object_json(&entity.properties));
+    }
+    if let Some(body) = entity_body(&entity.body) {
+        body.encode(&mut bytes);
+    }
+    bytes
+}
+
+fn put_text(bytes: &mut Vec<u8>, tag: u32, text: &str) {
+    prost::encoding::encode_key(tag, prost::encoding::WireType::LengthDelimited, bytes);
+    prost::encoding::encode_varint(text.len() as u64, bytes);
+    bytes.extend_from_slice(text.as_bytes());
 }
 
 /// Bytes of an entity's encoded form, a measure of its text.
@@ -108,5 +124,34 @@ pub fn entity_weight(entity: &Entity) -> usize {
     match &entity.body {
         Body::Plain | Body::Placeholder if entity.properties.is_empty() => 0,
         _ => wire::Entity::from(entity).encoded_len(),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::commit::Graph;
+    use crate::testing::generate::{self, Rng};
+    use crate::testing::oracle::Oracle;
+    use std::collections::HashSet;
+
+    #[test]
+    fn the_content_of_an_entity_is_its_message_without_revisions() {
+        let graph = Graph::in_memory();
+        let mut rng = Rng::new(7);
+        let mut bodies = HashSet::new();
+        for _ in 0..300 {
+            let state = Oracle::of(&graph.snapshot());
+            let _ = graph.commit(generate::transaction(&mut rng, &state));
+            for entity in graph.snapshot().entities() {
+                let mut message = wire::Entity::from(&**entity);
+                message.created_revision = 0;
+                message.modified_revision = 0;
+                let written = entity_content(entity);
+                assert_eq!(written, message.encode_to_vec(), "{}", entity.key);
+                bodies.insert(std::mem::discriminant(&entity.body));
+            }
+        }
+        assert_eq!(bodies.len(), 4, "entities of every sort came");
     }
 }

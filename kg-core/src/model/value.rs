@@ -121,6 +121,18 @@ impl Value {
         count.0
     }
 
+    /// A rough count of its bytes in memory, for bounds. Cost: a look at each member; nothing is written.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        MEMBER_WEIGHT
+            + match self {
+                Self::Null | Self::Bool(_) | Self::Number(_) => 0,
+                Self::String(text) => text.len(),
+                Self::List(items) => items.iter().map(Self::weight).sum(),
+                Self::Object(members) => object_weight(members),
+            }
+    }
+
     /// Reads JSON text, refusing what the model cannot hold.
     ///
     /// # Errors
@@ -172,6 +184,22 @@ impl PartialEq for Value {
             _ => false,
         }
     }
+}
+
+/// Bytes of one value in memory besides its text: its place in a tree.
+pub(crate) const MEMBER_WEIGHT: usize = 64;
+
+/// As [`Value::weight`], of the members of an object.
+#[must_use]
+pub fn object_weight(members: &Object) -> usize {
+    let member = |(key, value): (&Arc<str>, &Value)| key.len() + value.weight();
+    members.iter().map(member).sum()
+}
+
+/// The most bytes that the canonical JSON of an object of this weight can have: a byte of text becomes six at most, and
+/// whatever is no text is shorter than its weight.
+pub(crate) fn longest_json(weight: usize) -> usize {
+    weight.saturating_mul(6).saturating_add(2)
 }
 
 /// Canonical JSON of an object.
@@ -266,6 +294,12 @@ fn write_object(members: &Object, out: &mut impl std::fmt::Write) {
 
 fn write_string(text: &str, out: &mut impl std::fmt::Write) {
     let _ = out.write_char('"');
+    let is_plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        let _ = out.write_str(text);
+        let _ = out.write_char('"');
+        return;
+    }
     for c in text.chars() {
         let _ = match c {
             '"' => out.write_str("\\\""),

@@ -3,7 +3,9 @@
 //! A record holds changes and not the request, so that replay and followers decide nothing. Each carries what was there
 //! before, so that a watcher, a diff and an undo need no second look at the past.
 
-use crate::model::{Entity, Path, Relation, Value};
+use crate::log::record::entity_weight;
+use crate::model::value::object_weight;
+use crate::model::{Body, Entity, Path, Relation, Value};
 use crate::snapshot::Snapshot;
 use std::sync::Arc;
 
@@ -66,26 +68,23 @@ impl Change {
     #[must_use]
     pub fn weight(&self) -> usize {
         // An entity costs its text; the constants stand for the fixed parts and were read off the allocator.
-        let entity =
-            |e: &Entity| 256 + 2 * e.key.name.as_str().len() + crate::log::record::entity_weight(e);
-        let relation = |r: &Relation| 160 + properties_weight(&r.properties);
+        let entity = |e: &Entity| {
+            let body = match e.body {
+                Body::Plain | Body::Placeholder => object_weight(&e.properties),
+                Body::Service(_) | Body::Pattern(_) => entity_weight(e),
+            };
+            256 + 2 * e.key.name.as_str().len() + body
+        };
+        let relation = |r: &Relation| 160 + object_weight(&r.properties);
         match self {
             Self::PutEntity { entity: e, .. } => entity(e),
             Self::RemoveEntity { previous } => entity(previous),
             Self::PutRelation { relation: r, .. } => relation(r),
             Self::RemoveRelation { previous } => relation(previous),
-            Self::SetNode { value, .. } => 128 + value.json_len(),
-            Self::RemoveNode { previous, .. } => 128 + previous.json_len(),
+            Self::SetNode { value, .. } => 128 + value.weight(),
+            Self::RemoveNode { previous, .. } => 128 + previous.weight(),
             // The ring holds all of what was restored, which shares nothing with what stood before.
             Self::Restore { content, .. } => 128 + content.as_ref().map_or(0, |c| c.weight()),
         }
-    }
-}
-
-fn properties_weight(properties: &crate::model::Object) -> usize {
-    if properties.is_empty() {
-        0
-    } else {
-        crate::model::value::object_json(properties).len()
     }
 }

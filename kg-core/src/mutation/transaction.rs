@@ -1,5 +1,6 @@
 //! Transactions: lists of mutations that commit together or not at all.
 
+use crate::model::value::{MEMBER_WEIGHT, object_weight};
 use crate::model::{
     Dependency, Endpoint, EntityRef, Label, Name, Object, Path, PatternSpec, RelationKey, Schema,
     ServiceSpec, Value,
@@ -191,7 +192,7 @@ impl Transaction {
     #[must_use]
     pub fn weight(&self) -> usize {
         let compared = |precondition: &Precondition| match precondition {
-            Precondition::DocumentEquals { value, .. } => FIXED + value_weight(value),
+            Precondition::DocumentEquals { value, .. } => FIXED + value.weight(),
             _ => FIXED,
         };
         FIXED
@@ -202,7 +203,6 @@ impl Transaction {
 
 /// Bytes of one mutation, precondition or value besides its text: the enum, its names, its place in a tree.
 const FIXED: usize = 256;
-const MEMBER: usize = 64;
 
 impl Mutation {
     fn weight(&self) -> usize {
@@ -217,7 +217,7 @@ impl Mutation {
                 Self::PutEntity { properties, .. } | Self::PutRelation { properties, .. } => {
                     object_weight(properties)
                 }
-                Self::UpdateNode { value, .. } => value_weight(value),
+                Self::UpdateNode { value, .. } => value.weight(),
                 Self::SetCapability { .. }
                 | Self::RemoveDependency { .. }
                 | Self::DeleteEntity { .. }
@@ -243,7 +243,11 @@ fn service_weight(service: &ServiceSpec) -> usize {
         FIXED + words + texts_weight(&e.tags) + object_weight(&e.metadata)
     };
     let dependency = |d: &Dependency| FIXED + object_weight(&d.properties);
-    let capabilities: usize = body.capabilities.iter().map(|c| MEMBER + c.len()).sum();
+    let capabilities: usize = body
+        .capabilities
+        .iter()
+        .map(|c| MEMBER_WEIGHT + c.len())
+        .sum();
     body.description.len()
         + capabilities
         + texts_weight(&body.models)
@@ -261,20 +265,5 @@ fn pattern_weight(pattern: &PatternSpec) -> usize {
 }
 
 fn texts_weight(texts: &[String]) -> usize {
-    texts.iter().map(|text| MEMBER + text.len()).sum()
-}
-
-fn object_weight(members: &Object) -> usize {
-    let member = |(key, value): (&Arc<str>, &Value)| key.len() + value_weight(value);
-    members.iter().map(member).sum()
-}
-
-fn value_weight(value: &Value) -> usize {
-    MEMBER
-        + match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-            Value::String(text) => text.len(),
-            Value::List(items) => items.iter().map(value_weight).sum(),
-            Value::Object(members) => object_weight(members),
-        }
+    texts.iter().map(|text| MEMBER_WEIGHT + text.len()).sum()
 }

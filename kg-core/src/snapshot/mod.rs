@@ -4,6 +4,7 @@ pub mod adjacency;
 mod diff;
 mod fold;
 pub(crate) mod hash;
+mod hub;
 pub mod index;
 pub mod neighbours;
 pub mod node;

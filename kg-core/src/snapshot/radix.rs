@@ -42,12 +42,18 @@ pub struct Radix<T: Clone + Default, const WIDTH: usize, const FANOUT: usize = 6
 /// Each height's type: a branch above the one before.
 type Height0<T, const WIDTH: usize> = Leaf<T, WIDTH>;
 type Height1<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height0<T, WIDTH>, FANOUT>;
-type Height2<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height1<T, WIDTH, FANOUT>, FANOUT>;
-type Height3<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height2<T, WIDTH, FANOUT>, FANOUT>;
-type Height4<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height3<T, WIDTH, FANOUT>, FANOUT>;
-type Height5<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height4<T, WIDTH, FANOUT>, FANOUT>;
-type Height6<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height5<T, WIDTH, FANOUT>, FANOUT>;
-type Height7<T, const WIDTH: usize, const FANOUT: usize> = Branch<Height6<T, WIDTH, FANOUT>, FANOUT>;
+type Height2<T, const WIDTH: usize, const FANOUT: usize> =
+    Branch<Height1<T, WIDTH, FANOUT>, FANOUT>;
+type Height3<T, const WIDTH: usize, const FANOUT: usize> =
+    Branch<Height2<T, WIDTH, FANOUT>, FANOUT>;
+type Height4<T, const WIDTH: usize, const FANOUT: usize> =
+    Branch<Height3<T, WIDTH, FANOUT>, FANOUT>;
+type Height5<T, const WIDTH: usize, const FANOUT: usize> =
+    Branch<Height4<T, WIDTH, FANOUT>, FANOUT>;
+type Height6<T, const WIDTH: usize, const FANOUT: usize> =
+    Branch<Height5<T, WIDTH, FANOUT>, FANOUT>;
+type Height7<T, const WIDTH: usize, const FANOUT: usize> =
+    Branch<Height6<T, WIDTH, FANOUT>, FANOUT>;
 
 /// The root, by the number of branches above a leaf. Seven narrow branches above a leaf of 16 span all of `u32`, and five
 /// wide ones above the narrowest leaf.
@@ -173,7 +179,9 @@ impl<T: Clone + Default, const WIDTH: usize, const FANOUT: usize> Radix<T, WIDTH
     }
 }
 
-impl<T: Clone + Default, const WIDTH: usize, const FANOUT: usize> Default for Radix<T, WIDTH, FANOUT> {
+impl<T: Clone + Default, const WIDTH: usize, const FANOUT: usize> Default
+    for Radix<T, WIDTH, FANOUT>
+{
     fn default() -> Self {
         Self::new()
     }

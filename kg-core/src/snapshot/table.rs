@@ -130,7 +130,11 @@ impl Table {
         let bucket = self.buckets.get_mut(at);
         let slots = bucket.take()?;
         let removed = slots[place].entity.clone();
-        *bucket = of(slots.iter().enumerate().filter(|(i, _)| *i != place).map(|(_, s)| s));
+        *bucket = of(slots
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| *i != place)
+            .map(|(_, s)| s));
         self.len -= 1;
         Some(removed)
     }

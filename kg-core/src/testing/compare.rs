@@ -231,7 +231,7 @@ fn neighbours(snapshot: &Snapshot, oracle: &Oracle) {
         assert_eq!(snapshot.has_outgoing(entity.id), points_out);
         for label in &labels {
             let all = snapshot.relations(label.as_str()).expect("it is listed");
-            let near = |neighbours: &crate::snapshot::Neighbours| {
+            let near = |neighbours: crate::snapshot::Neighbours<'_>| {
                 let mut near = BTreeSet::new();
                 neighbours.for_each(|id| {
                     let other = snapshot.by_id(EntityId::new(id));

@@ -18,7 +18,7 @@ const FANOUT: usize = 32;
 
 /// An inner node, and as the root the whole set.
 #[derive(Clone)]
-pub(super) struct Branch {
+pub(in crate::snapshot) struct Branch {
     /// How many ids stand below.
     len: usize,
     children: Vec<Child>,
@@ -53,11 +53,11 @@ impl Branch {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::snapshot) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn contains(&self, id: u32) -> bool {
+    pub(in crate::snapshot) fn contains(&self, id: u32) -> bool {
         let mut branch = self;
         loop {
             match &branch.children[branch.position(id)].node {
@@ -152,7 +152,7 @@ impl Branch {
     }
 
     /// Calls `visit` with each chunk's ids, in order.
-    pub(super) fn for_each_chunk(&self, visit: &mut impl FnMut(&[u32])) {
+    pub(in crate::snapshot) fn for_each_chunk(&self, visit: &mut impl FnMut(&[u32])) {
         for child in &self.children {
             match &child.node {
                 Node::Leaf(chunk) => visit(chunk.ids()),
@@ -162,7 +162,7 @@ impl Branch {
     }
 
     /// The chunks' ids, in order.
-    pub(super) fn chunks(&self) -> Chunks<'_> {
+    pub(in crate::snapshot) fn chunks(&self) -> Chunks<'_> {
         Chunks {
             path: vec![self.children.iter()],
         }
@@ -254,12 +254,12 @@ fn join_branches(left: &mut Arc<Branch>, right: &Branch) -> Option<Child> {
 }
 
 /// Iterates over the chunks of a set, in order.
-pub(super) struct Chunks<'a> {
+pub(in crate::snapshot) struct Chunks<'a> {
     path: Vec<std::slice::Iter<'a, Child>>,
 }
 
 impl Chunks<'_> {
-    pub(super) fn none() -> Self {
+    pub(in crate::snapshot) fn none() -> Self {
         Self { path: Vec::new() }
     }
 }
