@@ -2,10 +2,13 @@
 //!
 //! One reader reads a field of one of 2,400 entities after the other, each read by a look of its own at the newest state: a
 //! guard of ours, the lock or guard of a rival. Beside it there is nobody; or one writer that changes one entity after the other
-//! without pause, ours by whole commits on a log in memory, the rivals by replacing the value under their lock and nothing
-//! else; or, for ours, a writer that waits in its log's append until the round is over. The lock-based designs cannot be
-//! asked the last: what is durable before it is visible would have to be appended under the lock, and their reader would
-//! read nothing.
+//! without pause, ours by whole commits on a log in memory; or, for ours, a writer that waits in its log's append until the
+//! round is over.
+//!
+//! The rivals are two. In the design that Amadeus replaces the writer holds the lock for the whole commit: what is checked,
+//! changed and logged is the same as in ours. And a bare map, under a lock or made for many threads, in which a value that was
+//! made before is put and nothing else is done: no check, no log, no revision, no past. A lock cannot be asked the last
+//! setting: what is durable before it is visible would have to be appended under it, and its reader would read nothing.
 //!
 //! Reads in a second are counted in runs in which nothing else is timed; the time of a single read is taken in runs of their
 //! own, one clock call a read, which is part of what is reported.
@@ -17,10 +20,11 @@
 mod gate;
 mod live;
 mod names;
+mod whole;
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,6 +37,7 @@ use kg_core::mutation::Transaction;
 use kg_core::snapshot::Snapshot;
 use names::{graph_of, update, walk};
 use rivals::{Dash, ParkingLot, Std, Table};
+use whole::{State, Whole};
 
 const QUESTION: &str = "reader_beside_writer";
 const SERVICES: usize = 2_400;
@@ -55,6 +60,9 @@ fn main() {
     let std: Of<Std<_, _>> = table(&graph);
     let parking_lot: Of<ParkingLot<_, _>> = table(&graph);
     let dash: Of<Dash<_, _>> = table(&graph);
+    let state = || State::of(Snapshot::clone(&graph.snapshot()));
+    let whole_std = Whole(RwLock::new(state()));
+    let whole_parking_lot = Whole(parking_lot::RwLock::new(state()));
     let gate = Gate::default();
     let stuck = live::graph(Snapshot::clone(&graph.snapshot()), gate.clone());
     let bench = Bench {
@@ -65,6 +73,8 @@ fn main() {
         let alone = bench.alone(&graph);
         let ours = bench.beside_writer(&graph);
         let rivals = [
+            bench.beside_writer(&whole_std),
+            bench.beside_writer(&whole_parking_lot),
             bench.beside_writer(&std),
             bench.beside_writer(&parking_lot),
             bench.beside_writer(&dash),
@@ -74,7 +84,8 @@ fn main() {
         let commit = || drop(stuck.commit(Transaction::of(vec![change])));
         let waiting = gate.while_shut(commit, || bench.alone(&stuck));
 
-        for (rival, bound) in rivals.iter().zip([Some(5.0), Some(5.0), None]) {
+        let bounds = [Some(5.0), Some(5.0), None, None, None];
+        for (rival, bound) in rivals.iter().zip(bounds) {
             rate("reads beside a writer without pause", &ours, rival, bound);
         }
         rate("reads beside a writer without pause", &ours, &alone, None);

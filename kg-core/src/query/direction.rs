@@ -69,36 +69,45 @@ pub(super) struct Ways<'a> {
     behind: Vec<Side<'a>>,
 }
 
-/// One adjacency, seen from one end.
+/// One adjacency, seen from one end or from both.
 struct Side<'a> {
     adjacency: &'a Adjacency,
-    outgoing: bool,
+    direction: Direction,
 }
 
 impl<'a> Side<'a> {
+    /// Looks up the neighbours of each of `ids`. One loop for each direction: a choice within it would be made for each id.
     #[inline]
-    fn of(&self, id: u32) -> Neighbours<'a> {
+    fn look_up(&self, ids: &[u32], near: &mut Vec<Neighbours<'a>>) {
+        let adjacency = self.adjacency;
+        let ids = ids.iter().map(|id| EntityId::new(*id));
+        match self.direction {
+            Direction::Out => near.extend(ids.map(|id| adjacency.outgoing(id))),
+            Direction::In => near.extend(ids.map(|id| adjacency.incoming(id))),
+            Direction::Both => near.extend(ids.flat_map(|id| adjacency.both(id))),
+        }
+    }
+
+    #[inline]
+    fn for_each(&self, id: u32, mut visit: impl FnMut(u32)) {
         let id = EntityId::new(id);
-        if self.outgoing {
-            self.adjacency.outgoing(id)
-        } else {
-            self.adjacency.incoming(id)
+        match self.direction {
+            Direction::Out => self.adjacency.outgoing(id).for_each(visit),
+            Direction::In => self.adjacency.incoming(id).for_each(visit),
+            Direction::Both => {
+                for neighbours in self.adjacency.both(id) {
+                    neighbours.for_each(&mut visit);
+                }
+            }
         }
     }
 
     fn all(by_label: &[(&'a Label, &'a Adjacency)], direction: Direction) -> Vec<Self> {
-        let mut sides = Vec::new();
-        for (_, adjacency) in by_label {
-            for (outgoing, other_way) in [(true, Direction::In), (false, Direction::Out)] {
-                if direction != other_way {
-                    sides.push(Self {
-                        adjacency,
-                        outgoing,
-                    });
-                }
-            }
-        }
-        sides
+        let side = |&(_, adjacency)| Self {
+            adjacency,
+            direction,
+        };
+        by_label.iter().map(side).collect()
     }
 }
 
@@ -128,10 +137,10 @@ impl<'a> Ways<'a> {
     #[inline]
     pub(super) fn ahead_of(&self, ids: &[u32], mut visit: impl FnMut(u32)) -> usize {
         let mut visits = 0;
-        let mut near: Vec<Neighbours<'_>> = Vec::with_capacity(ids.len());
+        let mut near: Vec<Neighbours<'_>> = Vec::with_capacity(2 * ids.len());
         for side in &self.ahead {
             near.clear();
-            near.extend(ids.iter().map(|id| side.of(*id)));
+            side.look_up(ids, &mut near);
             visits += near.iter().map(|n| n.len()).sum::<usize>();
             black_box(near.iter().fold(0, |peeks, n| peeks ^ n.peek()));
             for neighbours in &near {
@@ -145,7 +154,7 @@ impl<'a> Ways<'a> {
     #[inline]
     pub(super) fn behind(&self, id: u32, mut visit: impl FnMut(u32)) {
         for side in &self.behind {
-            side.of(id).for_each(&mut visit);
+            side.for_each(id, &mut visit);
         }
     }
 

@@ -68,6 +68,16 @@ impl Adjacency {
         self.list(Way::In, to.get())
     }
 
+    /// Whom `entity` points to, and who points to it. Both stand in one block: this costs hardly more than one of them.
+    #[inline]
+    pub fn both(&self, entity: EntityId) -> [Neighbours<'_>; 2] {
+        let entity = entity.get();
+        match self.blocks.get(entity / ENTITIES) {
+            Some(block) => [Way::Out, Way::In].map(|way| block.list(way, entity)),
+            None => [Neighbours::NONE; 2],
+        }
+    }
+
     #[inline]
     fn list(&self, way: Way, entity: u32) -> Neighbours<'_> {
         match self.blocks.get(entity / ENTITIES) {

@@ -24,13 +24,13 @@ use std::sync::Arc;
 /// The changes that, applied to `before`, give the content of `after`.
 #[must_use]
 pub fn diff(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
-    let entities = Entities::between(before, after);
-    let relations = if entities.renumbered {
+    let (old, new) = before.entities.diff(&after.entities);
+    let entities = Sides::new(old, new).pairs(|e| &e.key);
+    let relations = if renumbered(&entities, after) {
         Sides::new(all_relations(before), all_relations(after))
     } else {
         relations(before, after)
     };
-    let entities = entities.sides.pairs(|e| &e.key);
     let relations = relations.pairs(|r| &r.key);
 
     let mut changes = Vec::with_capacity(entities.len() + relations.len());
@@ -97,25 +97,15 @@ impl<T> Sides<T> {
     }
 }
 
-/// The entities that are not one and the same object in both.
-struct Entities {
-    sides: Sides<Entity>,
-    /// Whether a number means one entity before and another after: then numbers say nothing about relations.
-    renumbered: bool,
-}
-
-impl Entities {
-    fn between(before: &Snapshot, after: &Snapshot) -> Self {
-        let (old, new) = before.entities.diff(&after.entities);
-        let means_another = |entity: &Arc<Entity>| {
-            let now = after.by_id(entity.id);
-            now.is_some_and(|now| now.key != entity.key)
-        };
-        Self {
-            renumbered: old.iter().any(means_another),
-            sides: Sides::new(old, new),
-        }
-    }
+/// Whether a number means one entity before and another after: then numbers say nothing about relations. Most of what differs
+/// has its number on both sides, and is not looked up.
+fn renumbered(entities: &[Pair<Entity>], after: &Snapshot) -> bool {
+    entities.iter().any(|(old, new)| {
+        let Some(old) = old else { return false };
+        let keeps = new.as_ref().is_some_and(|new| new.id == old.id);
+        let means_another = || after.by_id(old.id).is_some_and(|now| now.key != old.key);
+        !keeps && means_another()
+    })
 }
 
 /// The relations that differ between two snapshots in which every number means the same entity.

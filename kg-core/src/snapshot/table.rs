@@ -156,10 +156,11 @@ impl Table {
             let (a, b) = (a.as_deref(), b.as_deref());
             let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
             if !std::ptr::eq(a, b) {
-                here.extend(a.iter().map(|slot| slot.entity.clone()));
-                there.extend(b.iter().map(|slot| slot.entity.clone()));
+                here.extend(a.iter().filter(|slot| !slot.is_in(b)).map(Slot::shared));
+                there.extend(b.iter().filter(|slot| !slot.is_in(a)).map(Slot::shared));
             }
         });
+        // What stands in both after all has moved to another bucket in between.
         here.sort_unstable_by_key(Arc::as_ptr);
         there.sort_unstable_by_key(Arc::as_ptr);
         (without(&here, &there), without(&there, &here))
@@ -192,6 +193,18 @@ impl Table {
         let moved = of(slots.iter().filter(moves));
         self.buckets.set(from, stays);
         self.buckets.set(new, moved);
+    }
+}
+
+impl Slot {
+    /// Whether one of these holds the same object.
+    fn is_in(&self, slots: &[Slot]) -> bool {
+        let same = |other: &Slot| Arc::ptr_eq(&self.entity, &other.entity);
+        slots.iter().any(same)
+    }
+
+    fn shared(&self) -> Arc<Entity> {
+        self.entity.clone()
     }
 }
 

@@ -46,16 +46,15 @@ impl Block {
     pub(super) fn list(&self, way: Way, entity: u32) -> Neighbours<'_> {
         let place = place(way, entity);
         let (from, to) = self.range(place);
-        if from == to {
-            return self.apart(place);
-        }
         match &self.ids {
-            Some(ids) => Neighbours::list(&ids[from..to]),
-            None => Neighbours::NONE,
+            Some(ids) if from < to => Neighbours::list(&ids[from..to]),
+            _ if self.hubs.is_none() => Neighbours::NONE,
+            _ => self.apart(place),
         }
     }
 
-    /// A list that has nothing in `ids`: a hub, or nothing at all.
+    /// A list that has nothing in `ids`, in a block with hubs: one of them, or nothing at all.
+    #[cold]
     fn apart(&self, place: usize) -> Neighbours<'_> {
         let hubs = self.hubs.as_deref().map_or(&[][..], |hubs| hubs);
         let hub = hubs.iter().find(|(at, _)| usize::from(*at) == place);
