@@ -6,17 +6,44 @@
 
 use crate::limits::{HISTORY_BYTES, HISTORY_DENSE, HISTORY_REVISIONS};
 use crate::log::Record;
+use crate::mutation::Change;
 use crate::snapshot::Snapshot;
 use std::sync::Arc;
 
-/// Bytes of the topmost nodes of the tables that a change touches: replaced once, however many changes there are.
-const ROOTS: usize = 2_800;
+/// What the changes of one table cost: how many bytes of it are copied. The constants were read off the allocator, and a
+/// test of the benches holds them to it.
+struct Copied {
+    /// Bytes of the topmost nodes: replaced once, however many changes there are.
+    roots: usize,
+    /// Bytes of the branches below them that lead to one entity.
+    branches: usize,
+    /// Bytes of the leaves.
+    leaves: usize,
+}
 
-/// Bytes of the branches below them that lead to one entity.
-const BRANCHES: usize = 2_000;
+/// Of entities and documents.
+const ENTITIES: Copied = Copied {
+    roots: 700,
+    branches: 150,
+    leaves: 200,
+};
 
-/// Bytes of the leaves.
-const LEAVES: usize = 400;
+/// Of relations: a block for each end, and what the relation says.
+const RELATIONS: Copied = Copied {
+    roots: 2_500,
+    branches: 1_200,
+    leaves: 600,
+};
+
+impl Copied {
+    /// Bytes that so many changes copy, where so many branches are all that there are: many changes share most of theirs.
+    fn by(&self, changes: usize, branches: usize) -> usize {
+        if changes == 0 {
+            return 0;
+        }
+        self.roots + changes.min(branches) * self.branches + changes * self.leaves
+    }
+}
 
 /// Entities that share their branches.
 const PER_BRANCH: usize = 256;
@@ -62,18 +89,52 @@ pub struct NotKept {
 struct Kept {
     snapshot: Arc<Snapshot>,
     /// Changes between it and the next that is kept: what they replaced, this one holds alone.
-    changes: usize,
+    changed: Changed,
+}
+
+/// How much changed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Changed {
+    entities: usize,
+    relations: usize,
+}
+
+impl Changed {
+    fn by(records: &[Arc<Record>]) -> Self {
+        let mut changed = Self::default();
+        for change in records.iter().flat_map(|record| record.changes.iter()) {
+            match change {
+                Change::PutRelation { .. } | Change::RemoveRelation { .. } => {
+                    changed.relations += 1;
+                }
+                Change::PutEntity { .. }
+                | Change::RemoveEntity { .. }
+                | Change::SetNode { .. }
+                | Change::RemoveNode { .. }
+                | Change::Restore { .. } => changed.entities += 1,
+            }
+        }
+        changed
+    }
+
+    fn total(self) -> usize {
+        self.entities + self.relations
+    }
+
+    fn and(self, more: Self) -> Self {
+        Self {
+            entities: self.entities + more.entities,
+            relations: self.relations + more.relations,
+        }
+    }
 }
 
 impl Kept {
-    /// Bytes that it holds alone, by estimate: one change copies a path in each table that it touches, and many share
-    /// most of theirs. The constants were read off the allocator, and a test of the benches holds them to it.
+    /// Bytes that it holds alone, by estimate: one change copies a path in each table that it touches.
     fn charge(&self) -> usize {
-        if self.changes == 0 {
-            return 0;
-        }
         let branches = 1 + self.snapshot.entity_count() / PER_BRANCH;
-        ROOTS + self.changes.min(branches) * BRANCHES + self.changes * LEAVES
+        ENTITIES.by(self.changed.entities, branches)
+            + RELATIONS.by(self.changed.relations, branches)
     }
 }
 
@@ -92,7 +153,7 @@ impl History {
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>, limits: HistoryLimits) -> Self {
         let kept = Kept {
-            changes: 0,
+            changed: Changed::default(),
             snapshot,
         };
         Self {
@@ -190,13 +251,12 @@ impl History {
     /// a thread that has time to free it.
     #[must_use]
     pub fn push(&mut self, records: &[Arc<Record>], snapshot: Arc<Snapshot>) -> Vec<Arc<Snapshot>> {
-        let changes = records.iter().map(|r| r.changes.len()).sum();
         self.bytes += records.iter().map(|r| r.weight()).sum::<usize>();
         self.records.extend(records.iter().cloned());
-        self.replaced(self.newest(), changes);
+        self.replaced(self.newest(), Changed::by(records));
         let kept = Kept {
             snapshot,
-            changes: 0,
+            changed: Changed::default(),
         };
         self.snapshots.insert(kept.snapshot.revision(), kept);
         let mut gone = Vec::new();
@@ -218,20 +278,20 @@ impl History {
             return;
         };
         if kept.snapshot.time_ms() / 1_000 == before.snapshot.time_ms() / 1_000
-            && before.changes + kept.changes <= FOLDED_CHANGES
+            && before.changed.and(kept.changed).total() <= FOLDED_CHANGES
             && let Some(kept) = self.snapshots.remove(&leaving)
         {
             self.bytes -= kept.charge();
-            self.replaced(before_it, kept.changes);
+            self.replaced(before_it, kept.changed);
             gone.push(kept.snapshot);
         }
     }
 
-    /// Notes that so many more changes lie between a kept snapshot and the next.
-    fn replaced(&mut self, revision: u64, changes: usize) {
+    /// Notes that so much more has changed between a kept snapshot and the next.
+    fn replaced(&mut self, revision: u64, more: Changed) {
         if let Some(kept) = self.snapshots.get_mut(&revision) {
             self.bytes -= kept.charge();
-            kept.changes += changes;
+            kept.changed = kept.changed.and(more);
             self.bytes += kept.charge();
         }
     }
