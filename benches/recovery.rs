@@ -41,7 +41,7 @@ fn main() {
         let file = File::open(&path).expect("it was written");
         checkpoint::read(&mut BufReader::with_capacity(256 * 1024, file)).map(|(_, s)| s)
     };
-    let fold = || {
+    let fold = |records: &[Record]| {
         records
             .iter()
             .try_fold(Snapshot::new(), |mut snapshot, record| {
@@ -50,7 +50,9 @@ fn main() {
     };
     for _ in 0..mode.rounds() {
         let (ours, loaded) = timed(|| load().expect("it is whole"));
-        let (rival, folded) = timed(|| fold().expect("they follow each other"));
+        // Decoded anew, and that is not timed: an entity that was in a graph before knows its hash, and has nothing to prove.
+        let fresh: Vec<Record> = records.iter().map(decoded).collect();
+        let (rival, folded) = timed(|| fold(&fresh).expect("they follow each other"));
         assert_eq!(
             (loaded.hash(), loaded.entity_count()),
             (head.hash(), head.entity_count())
@@ -74,8 +76,12 @@ fn main() {
     }
 }
 
-/// The graph, and the records that made it.
-fn built(size: usize) -> (Arc<Snapshot>, Vec<Arc<Record>>) {
+fn decoded(bytes: &Vec<u8>) -> Record {
+    Record::decode(bytes).expect("it was encoded")
+}
+
+/// The graph, and the records that made it, as the log keeps them.
+fn built(size: usize) -> (Arc<Snapshot>, Vec<Vec<u8>>) {
     let log = MemoryLog::new();
     let history = History::new(Arc::new(Snapshot::new()), HistoryLimits::default());
     let graph = Graph::inline(history, &Options::default(), Box::new(log.clone()));
@@ -89,7 +95,7 @@ fn built(size: usize) -> (Arc<Snapshot>, Vec<Arc<Record>>) {
     let records = block_on(log.read(1, usize::MAX)).expect("a log in memory answers");
     (
         graph.snapshot().shared(),
-        records.into_iter().map(Arc::new).collect(),
+        records.iter().map(Record::encode).collect(),
     )
 }
 
