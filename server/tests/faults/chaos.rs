@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use kg_core::faults::Point;
 
-use crate::random::Random;
+use crate::random::{Random, seed, setting};
 use crate::round::{Order, Store};
 use crate::tally::Tally;
 
@@ -17,19 +17,11 @@ const SIDE_BY_SIDE: u64 = 2;
 /// Rounds of one store; what it holds is compared whole after each, so it must stay small.
 const ROUNDS: u64 = 24;
 
-fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_kills_it_nothing_acknowledged_is_lost() {
     let kills = setting("AMADEUS_CHAOS_KILLS").unwrap_or(2 * Point::ALL.len() as u64);
     let only: Option<String> = setting("AMADEUS_CHAOS_POINT");
-    let seed = setting("AMADEUS_TEST_SEED").unwrap_or_else(|| {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(1, |since| since.as_nanos() as u64)
-    });
-    eprintln!("seed: AMADEUS_TEST_SEED={seed}");
+    let seed = seed();
     let points: Vec<Point> = Point::ALL
         .iter()
         .copied()

@@ -1,8 +1,15 @@
-//! The real binary on a real store, with faults: a disk that cannot sync, and under `--cfg faults` (`cargo xtask chaos`) death,
-//! panics and bad disks at every failpoint.
+//! The real binary on a real store, with faults: kills and lost replies under clients whose answers must have one order,
+//! cut watches, a crowd of them, a process that stands still, a disk that cannot sync; and under `--cfg faults`
+//! (`cargo xtask chaos`) death, panics and bad disks at every failpoint.
 
+mod crowd;
 mod failed_sync;
+mod line;
+mod linear;
 mod process;
+mod random;
+mod stopped;
+mod watching;
 
 #[cfg(faults)]
 mod chaos;
@@ -10,8 +17,6 @@ mod chaos;
 mod clients;
 #[cfg(faults)]
 mod ledger;
-#[cfg(faults)]
-mod random;
 #[cfg(faults)]
 mod round;
 #[cfg(faults)]

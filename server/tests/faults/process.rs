@@ -95,6 +95,11 @@ impl Process {
         self.child.wait().await.expect("it is our child")
     }
 
+    /// The number by which the system knows it, while it runs.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it was not ended")
+    }
+
     /// The last lines of its log.
     pub fn tail(&self) -> String {
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,20 @@
 //! SplitMix64: enough to choose by, and a seed makes the choice repeatable.
 
+/// What the environment says of a run.
+pub fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// The seed of this run, printed so that it can be repeated: `AMADEUS_TEST_SEED`, or another one each time.
+pub fn seed() -> u64 {
+    let seed = setting("AMADEUS_TEST_SEED").unwrap_or_else(|| {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(1, |since| since.as_nanos() as u64)
+    });
+    eprintln!("seed: AMADEUS_TEST_SEED={seed}");
+    seed
+}
+
 /// A source of choices.
 #[derive(Clone)]
 pub struct Random(u64);

@@ -1,0 +1,48 @@
+//! Many histories, on two servers side by side.
+
+use super::play::{Death, Played, play};
+use crate::line::Server;
+use crate::random::Random;
+
+/// Servers at once: while one starts, the other works.
+const SIDE_BY_SIDE: u64 = 2;
+
+/// One history in so many has a death in it. A start costs more than a history.
+const DEATHS: u64 = 5;
+
+/// Plays so many histories, and decides each. With a failpoint every one of them dies there.
+///
+/// # Errors
+/// The first thing that was wrong.
+pub async fn torture(histories: u64, point: Option<String>, seed: u64) -> Result<Played, String> {
+    let mut sources = Random::of(seed);
+    let mut sides = tokio::task::JoinSet::new();
+    for side in 0..SIDE_BY_SIDE {
+        let share = histories / SIDE_BY_SIDE + u64::from(side < histories % SIDE_BY_SIDE);
+        sides.spawn(one_side(share, point.clone(), sources.branch()));
+    }
+    let mut played = Played::default();
+    while let Some(side) = sides.join_next().await {
+        played += side.map_err(|error| error.to_string())??;
+    }
+    Ok(played)
+}
+
+async fn one_side(
+    histories: u64,
+    point: Option<String>,
+    mut random: Random,
+) -> Result<Played, String> {
+    let mut server = Server::start().await?;
+    let mut played = Played::default();
+    for number in 1..=histories {
+        let death = match &point {
+            Some(point) => Death::At(point.clone()),
+            None if number % DEATHS == 0 => Death::Sometime,
+            None => Death::Never,
+        };
+        let done = play(&mut server, number, &death, &mut random).await;
+        played += done.map_err(|what| format!("{what}\n{}", server.process.tail()))?;
+    }
+    Ok(played)
+}
