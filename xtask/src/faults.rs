@@ -28,7 +28,8 @@ pub struct Chaos {
 pub fn chaos(wanted: &Chaos) -> Tally {
     let mut command = cargo_test("amadeus");
     command
-        .args(["--test", "faults", "--", "--nocapture", "--test-threads=1"])
+        .args(["--test", "faults", "--", "chaos::", "failed_sync::"])
+        .args(["--nocapture", "--test-threads=1"])
         .env("AMADEUS_CHAOS_KILLS", wanted.kills.to_string());
     if let Some(point) = &wanted.point {
         command.env("AMADEUS_CHAOS_POINT", point);

@@ -11,6 +11,7 @@
 
 mod bench;
 mod faults;
+mod long;
 mod loom;
 mod proof;
 mod prove;
@@ -48,6 +49,12 @@ enum Command {
     Prove(prove::Prove),
     /// The real server killed at every failpoint while clients write; nothing acknowledged may be lost
     Chaos(faults::Chaos),
+    /// Concurrent clients of the real server, killed and cut off: what they were told must have one order
+    Linearize(long::Linearize),
+    /// Ten thousand watchers at once: each gets every change once, and what one costs
+    Crowd(long::Crowd),
+    /// The real server stopped under its clients for longer than every timeout, and then going on
+    Stop(long::Stop),
     /// The benches, each beside its rivals: ratios, what they are held to, and docs/BENCHMARKS.md
     Bench(bench::Bench),
     /// The end-to-end tests alone: the real binary, driven over gRPC from Python
@@ -88,6 +95,9 @@ fn main() -> ExitCode {
         Command::Race(_) => race::run(),
         Command::Prove(wanted) => prove::run(&wanted),
         Command::Chaos(wanted) => faults::chaos(&wanted),
+        Command::Linearize(wanted) => long::linearize(&wanted),
+        Command::Crowd(wanted) => long::crowd(&wanted),
+        Command::Stop(wanted) => long::stop(&wanted),
         Command::Bench(wanted) => bench::run(&wanted),
         Command::E2e(wanted) => python::run(&wanted),
     };

@@ -35,7 +35,7 @@ struct Check {
     /// Where the test stands, for cargo.
     target: &'static [&'static str],
     test: &'static str,
-    /// Kept to one failpoint, for the check that kills.
+    /// Kept to one failpoint, for the checks that kill.
     point: Option<&'static str>,
     /// What it says when it is caught.
     symptom: &'static str,
@@ -85,7 +85,21 @@ const fn killed(bug: &'static str, point: &'static str, symptom: &'static str) -
     }
 }
 
+/// A run is so many histories, each dying at this failpoint if there is one.
+const fn ordered(bug: &'static str, point: Option<&'static str>) -> Check {
+    Check {
+        bug,
+        package: "amadeus",
+        target: &["--test", "faults"],
+        test: "linear::checks::what_clients_were_told_has_one_order",
+        point,
+        symptom: "it is not linearizable",
+        runs: 3,
+    }
+}
+
 const KILLS: &str = "8";
+const HISTORIES: &str = "24";
 
 const CHECKS: &[Check] = &[
     core(
@@ -159,6 +173,10 @@ const CHECKS: &[Check] = &[
     ),
     killed("LookThenSet", "commit.announced", "were both told"),
     killed("GuardedByHead", "commit.announced", "counter"),
+    ordered("GuardedByHead", None),
+    ordered("LookThenSet", None),
+    ordered("AcknowledgedBeforeAppend", Some("log.inserted")),
+    ordered("PublishedBeforeLog", Some("log.inserted")),
 ];
 
 /// What became of a check.
@@ -290,9 +308,12 @@ impl Check {
         ]);
         command
             .env("AMADEUS_CHAOS_KILLS", KILLS)
+            .env("AMADEUS_LINEAR_HISTORIES", HISTORIES)
             .env("RUST_BACKTRACE", "0");
         if let Some(point) = self.point {
-            command.env("AMADEUS_CHAOS_POINT", point);
+            command
+                .env("AMADEUS_CHAOS_POINT", point)
+                .env("AMADEUS_LINEAR_POINT", point);
         }
         if let Some(bug) = bug {
             command.env("AMADEUS_SEEDED_BUG", bug);

@@ -1,0 +1,78 @@
+//! The long forms of tests that `cargo xtask test` runs for a moment: the real server under clients whose answers must have
+//! one order, under a crowd of watchers, and standing still.
+
+use clap::Args;
+
+use crate::step;
+use crate::tally::Tally;
+use crate::workspace::cargo;
+
+/// How many histories to decide.
+#[derive(Args)]
+pub struct Linearize {
+    /// Histories, one in five with a kill in the middle
+    #[arg(long, default_value_t = 200)]
+    histories: u32,
+    /// Repeats the choices of the run that printed it
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Build and drive the release binary
+    #[arg(long)]
+    release: bool,
+}
+
+/// How many watch.
+#[derive(Args)]
+pub struct Crowd {
+    /// Watchers at once; the server allows 20,000
+    #[arg(long, default_value_t = 10_000)]
+    watchers: u32,
+    /// Build and drive the release binary
+    #[arg(long)]
+    release: bool,
+}
+
+/// How long it stands.
+#[derive(Args)]
+pub struct Stop {
+    /// Seconds; the longest keepalive is 30, and 20 more until it gives up
+    #[arg(long, default_value_t = 90)]
+    seconds: u32,
+}
+
+/// Records histories of several clients, and looks for an order that explains each.
+pub fn linearize(wanted: &Linearize) -> Tally {
+    let mut settings = vec![("AMADEUS_LINEAR_HISTORIES", wanted.histories.to_string())];
+    settings.extend(
+        wanted
+            .seed
+            .map(|seed| ("AMADEUS_TEST_SEED", seed.to_string())),
+    );
+    let title = "Histories of concurrent clients, with kills and lost replies";
+    run(title, "linear::", wanted.release, &settings)
+}
+
+/// Lets very many watch.
+pub fn crowd(wanted: &Crowd) -> Tally {
+    let settings = [("AMADEUS_CROWD_WATCHERS", wanted.watchers.to_string())];
+    run("A crowd of watchers", "crowd::", wanted.release, &settings)
+}
+
+/// Stops a server under its clients.
+pub fn stop(wanted: &Stop) -> Tally {
+    let settings = [("AMADEUS_STOP_SECONDS", wanted.seconds.to_string())];
+    run("A server that stands still", "stopped::", false, &settings)
+}
+
+fn run(title: &str, tests: &str, release: bool, settings: &[(&str, String)]) -> Tally {
+    let mut command = cargo();
+    command.args(["test", "--package", "amadeus", "--test", "faults"]);
+    if release {
+        command.arg("--release");
+    }
+    command.args(["--", tests, "--nocapture"]);
+    for (name, value) in settings {
+        command.env(name, value);
+    }
+    step::tests(title, &mut command)
+}
