@@ -175,6 +175,7 @@ const CHECKS: &[Check] = &[
     killed("GuardedByHead", "commit.announced", "counter"),
     ordered("GuardedByHead", None),
     ordered("LookThenSet", None),
+    ordered("RefusedBeforeDurable", None),
     ordered("AcknowledgedBeforeAppend", Some("log.inserted")),
     ordered("PublishedBeforeLog", Some("log.inserted")),
 ];

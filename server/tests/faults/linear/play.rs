@@ -20,6 +20,9 @@ const OPEN: u64 = 2;
 /// Calls that are asked before a kill, at most; all clients together make more.
 const CALLS_BEFORE_DEATH: u64 = 30;
 
+/// Hits of a failpoint before it kills, at most. A history is about as many batches.
+const HITS: u64 = 10;
+
 /// How the server dies in the middle of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Death {
@@ -59,7 +62,7 @@ pub async fn play(
     random: &mut Random,
 ) -> Result<Played, String> {
     if let Death::At(point) = death {
-        let armed = format!("{point}=kill@{}", 1 + random.below(20));
+        let armed = format!("{point}=kill@{}", 1 + random.below(HITS));
         server.restart(&armed).await?;
     }
     let notes = Notes::new();

@@ -1,10 +1,10 @@
-//! Nine facts about one run.
+//! Nine facts about one run. Each panics where it does not hold (`checks` runs them).
 
 use std::collections::BTreeSet;
 
 use amadeus_proto::v1;
 
-use super::run::{Run, run};
+use super::run::Run;
 use super::states::difference;
 use super::told::{Change, Message, Name, Subject};
 
@@ -44,9 +44,8 @@ fn expected(run: &Run, revision: u64) -> Vec<Change> {
     )
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ordered_no_stream_goes_back() {
-    for (name, messages) in streams(run().await) {
+pub fn ordered_no_stream_goes_back(run: &Run) {
+    for (name, messages) in streams(run) {
         let (mut bookmark, mut last) = (0, 0);
         for message in messages {
             for change in &message.changes {
@@ -66,9 +65,8 @@ async fn ordered_no_stream_goes_back() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unique_no_change_comes_twice() {
-    for (name, messages) in streams(run().await) {
+pub fn unique_no_change_comes_twice(run: &Run) {
+    for (name, messages) in streams(run) {
         let mut seen = BTreeSet::new();
         for change in changes(messages) {
             let new = seen.insert((change.revision, &change.subject));
@@ -77,9 +75,7 @@ async fn unique_no_change_comes_twice() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reliable_nothing_is_missing_and_nothing_is_invented() {
-    let run = run().await;
+pub fn reliable_nothing_is_missing_and_nothing_is_invented(run: &Run) {
     let bare = |changes: Vec<Change>| -> Vec<_> {
         let bare = |change: Change| (change.subject, change.value);
         changes.into_iter().map(bare).collect()
@@ -91,9 +87,7 @@ async fn reliable_nothing_is_missing_and_nothing_is_invented() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn atomic_a_revision_is_whole_at_its_bookmark() {
-    let run = run().await;
+pub fn atomic_a_revision_is_whole_at_its_bookmark(run: &Run) {
     for messages in [&run.whole, &run.plain, &run.cut.messages] {
         let (mut revision, mut parts) = (run.first + 1, 0);
         let mut largest = 0;
@@ -113,18 +107,14 @@ async fn atomic_a_revision_is_whole_at_its_bookmark() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn resumable_cuts_and_a_death_change_nothing() {
-    let run = run().await;
+pub fn resumable_cuts_and_a_death_change_nothing(run: &Run) {
     let (cuts, deaths) = (run.cut.cuts, run.cut.deaths);
     assert!(cuts > 0 && deaths > 0, "{cuts} cuts, {deaths} deaths");
     let all = |messages| changes(messages).cloned().collect::<Vec<_>>();
     assert_eq!(all(&run.cut.messages), all(&run.whole));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bookmarkable_every_bookmark_is_a_place_to_go_on_from() {
-    let run = run().await;
+pub fn bookmarkable_every_bookmark_is_a_place_to_go_on_from(run: &Run) {
     assert_eq!(run.resumed.len() as u64, run.end - run.first - 1);
     for (bookmark, next) in &run.resumed {
         let told: Vec<Change> = changes(next).cloned().collect();
@@ -134,9 +124,7 @@ async fn bookmarkable_every_bookmark_is_a_place_to_go_on_from() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn filtered_what_comes_through_is_what_a_client_would_have_picked() {
-    let run = run().await;
+pub fn filtered_what_comes_through_is_what_a_client_would_have_picked(run: &Run) {
     for (filter, messages) in &run.filtered {
         let told: Vec<&Change> = changes(messages).collect();
         let picked: Vec<&Change> = changes(&run.whole)
@@ -166,9 +154,7 @@ fn picks(filter: &v1::WatchRequest, subject: &Subject) -> bool {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn previous_a_change_tells_what_stood_there_if_asked() {
-    let run = run().await;
+pub fn previous_a_change_tells_what_stood_there_if_asked(run: &Run) {
     for change in changes(&run.whole) {
         let before = run.states[&(change.revision - 1)].get(&change.subject);
         assert_eq!(change.previous.as_ref(), before, "{change:?}");
@@ -182,9 +168,7 @@ async fn previous_a_change_tells_what_stood_there_if_asked() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn created_is_said_of_what_was_not_there_before_and_of_nothing_else() {
-    let run = run().await;
+pub fn created_is_said_of_what_was_not_there_before_and_of_nothing_else(run: &Run) {
     let mut kinds = BTreeSet::new();
     for revision in run.first + 1..=run.end {
         for (told, expected) in told(&run.whole, revision)

@@ -35,6 +35,7 @@ async fn next(stream: &mut Streaming<v1::WatchResponse>) -> Result<Message, Stat
 }
 
 /// What a client has that was cut off again and again.
+#[derive(Clone)]
 pub struct Cut {
     pub messages: Vec<Message>,
     /// Cuts that it made itself, and those that the server made by dying.

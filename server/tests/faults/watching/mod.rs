@@ -5,6 +5,7 @@
 //! graph itself: every revision is read as it was, by other calls, and what differs between two of them is what a watch has
 //! to tell (`states`).
 
+mod checks;
 mod facts;
 mod follow;
 mod run;

@@ -19,6 +19,7 @@ const WRITERS: u64 = 3;
 const FILTERS: u64 = 10;
 
 /// What was written, and what was told of it.
+#[derive(Clone)]
 pub struct Run {
     /// The revision before the first that counts, and the last.
     pub first: u64,
