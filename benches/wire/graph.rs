@@ -58,7 +58,6 @@ fn service(name: String) -> Service {
         schema: Some(Schema {
             proto_path: "shop/v1/checkout.proto".into(),
             methods: words(&["PlaceOrder", "QuoteShipping"]),
-            ..Schema::default()
         }),
         endpoints: ["orders", "quotes"].map(endpoint).into(),
         health_check: "/healthz".into(),
