@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 
 /// Calls that a client may cancel faster than they are answered before its connection is ended. The default of 20 ends
@@ -299,7 +299,6 @@ fn serve_calls(
         |error: tonic_reflection::server::Error| ServeError::Ended("reflection", error.to_string());
     let router = tonic::transport::Server::builder()
         .layer(CallLayer::new(metrics))
-        .tcp_nodelay(true)
         .max_concurrent_streams(STREAMS)
         .http2_max_pending_accept_reset_streams(Some(RESETS))
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
@@ -318,7 +317,9 @@ fn serve_calls(
         .add_service(
             AdminServiceServer::new(Admin::new(context)).max_decoding_message_size(MESSAGE_BYTES),
         );
-    let incoming = TcpListenerStream::new(listener);
+    // Where the listener is ours, tonic's builder leaves its connections as they are: a reply would wait for the client to
+    // acknowledge the one before.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Ok(async move {
         router
             .serve_with_incoming_shutdown(incoming, stopping.begun())
