@@ -298,7 +298,7 @@ fn serve_calls(
     let wrong =
         |error: tonic_reflection::server::Error| ServeError::Ended("reflection", error.to_string());
     let router = tonic::transport::Server::builder()
-        .layer(CallLayer::new(metrics))
+        .layer(CallLayer::new(&metrics))
         .max_concurrent_streams(STREAMS)
         .http2_max_pending_accept_reset_streams(Some(RESETS))
         .http2_keepalive_interval(Some(Duration::from_secs(30)))

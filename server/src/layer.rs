@@ -1,12 +1,18 @@
 //! What surrounds every call: a request id, a log line, metrics, panic isolation, its deadline, and one correction of a status.
+//!
+//! It is paid for by every call, and a read is short: so a call carries no text of its own but its id, and its span, which
+//! would cost more than the read, is made when something is logged. See [`in_call`].
 
+use crate::methods::{Method, Methods, name_of};
 use crate::metrics::Metrics;
 use crate::rpc::freshness::last_moment;
 use crate::rpc::status;
 use futures::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
+use std::cell::RefCell;
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -17,11 +23,12 @@ use tokio::time::Instant;
 use tonic::Code;
 use tonic::body::Body;
 use tower::{Layer, Service};
-use tracing::Instrument as _;
+use tracing::level_filters::LevelFilter;
+use tracing::{Instrument as _, Span};
 
-const STATUS: &str = "grpc-status";
-const MESSAGE: &str = "grpc-message";
-const REQUEST_ID: &str = "x-request-id";
+static STATUS: HeaderName = HeaderName::from_static("grpc-status");
+static MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest request id of a client that is taken into the log.
 const REQUEST_ID_BYTES: usize = 128;
@@ -31,22 +38,26 @@ const TOO_LARGE: &str = "Error, decoded message length too large";
 
 /// Surrounds every call.
 #[derive(Clone)]
-pub struct CallLayer {
-    metrics: Arc<Metrics>,
+pub struct CallLayer(Arc<Counts>);
+
+/// What all calls share.
+struct Counts {
+    methods: Methods,
+    /// What the ids of this process begin with.
+    process: String,
     /// A number for each call of this process; unique, ordering nothing.
-    calls: Arc<AtomicU64>,
+    calls: AtomicU64,
 }
 
 impl CallLayer {
     /// Counts in `metrics`.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        // Reads the descriptors now, and not during the first call.
-        is_served("", "");
-        Self {
-            metrics,
-            calls: Arc::default(),
-        }
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        Self(Arc::new(Counts {
+            methods: Methods::new(metrics),
+            process: format!("{:x}-", std::process::id()),
+            calls: AtomicU64::default(),
+        }))
     }
 }
 
@@ -78,15 +89,15 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Named;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let call = Call::begin(&self.layer, &request);
-        let span = tracing::info_span!("call", rpc = %call.rpc(), id = %call.id);
+    fn call(&mut self, request: Request<Body>) -> Named {
+        let call = Call::begin(&self.layer.0, &request);
+        let (name, span) = (call.name.clone(), call.span.clone());
         // The clone that was polled ready is the one to call.
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
@@ -100,7 +111,66 @@ where
             };
             Ok(call.respond(response))
         };
-        Box::pin(work.instrument(span))
+        Named {
+            name: Some(name),
+            work: Box::pin(work.instrument(span)),
+        }
+    }
+}
+
+/// What a call is called in the log.
+#[derive(Clone)]
+struct Name {
+    method: Arc<Method>,
+    id: HeaderValue,
+}
+
+impl Name {
+    fn id(&self) -> &str {
+        self.id.to_str().unwrap_or_default()
+    }
+
+    fn span(&self) -> Span {
+        tracing::info_span!("call", rpc = %self.method.path(), id = %self.id())
+    }
+}
+
+thread_local! {
+    /// The call that this thread is at.
+    static CALL: RefCell<Option<Name>> = const { RefCell::new(None) };
+}
+
+/// Logs by the name of the call that it happens in. Whatever a call logs has to be logged in here: unless the log shows
+/// what is meant for debugging, a call has no span before.
+pub fn in_call<T>(log: impl FnOnce() -> T) -> T {
+    let span = CALL.with_borrow(|name| match name {
+        // It is entered already.
+        Some(name) if !is_debugged() => name.span(),
+        Some(_) | None => Span::none(),
+    });
+    span.in_scope(log)
+}
+
+/// Whether anything that is meant for debugging is logged.
+fn is_debugged() -> bool {
+    LevelFilter::current() >= LevelFilter::DEBUG
+}
+
+/// The work of a call, by its name while it is polled.
+pub struct Named {
+    name: Option<Name>,
+    work: Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>,
+}
+
+impl Future for Named {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outer = CALL.replace(self.name.take());
+        // A panic of the call is caught inside.
+        let polled = self.work.as_mut().poll(cx);
+        self.name = CALL.replace(outer);
+        polled
     }
 }
 
@@ -118,62 +188,48 @@ fn after_panic(panic: &(dyn std::any::Any + Send)) -> Response<Body> {
         .downcast_ref::<&str>()
         .map(ToString::to_string)
         .or_else(|| panic.downcast_ref::<String>().cloned());
-    tracing::error!(cause = text.unwrap_or_default(), "a call panicked");
+    in_call(|| tracing::error!(cause = text.unwrap_or_default(), "a call panicked"));
     tonic::Status::internal("internal error").into_http()
 }
 
 /// One call, from its begin to the end of its reply.
 struct Call {
-    metrics: Arc<Metrics>,
-    service: String,
-    method: String,
-    id: String,
+    name: Name,
+    /// None, unless calls are debugged.
+    span: Span,
     began: Instant,
     ended: bool,
 }
 
 impl Call {
-    fn begin(layer: &CallLayer, request: &Request<Body>) -> Self {
-        let mut parts = request.uri().path().trim_start_matches('/').splitn(2, '/');
-        let (service, method) = known(
-            parts.next().unwrap_or_default(),
-            parts.next().unwrap_or_default(),
-        );
-        layer.metrics.call_started(&service, &method);
-        // Relaxed: the number must differ from all others and orders nothing.
-        let number = layer.calls.fetch_add(1, Ordering::Relaxed);
-        let given = request
-            .headers()
-            .get(REQUEST_ID)
-            .and_then(|id| id.to_str().ok())
-            .filter(|id| id.len() <= REQUEST_ID_BYTES);
-        let id = given.map_or_else(
-            || format!("{:x}-{number:x}", std::process::id()),
-            str::to_owned,
-        );
+    fn begin(counts: &Counts, request: &Request<Body>) -> Self {
+        let method = counts.methods.of(request.uri().path()).clone();
+        method.call_started();
+        let given = request.headers().get(&REQUEST_ID);
+        let given = given.filter(|id| id.len() <= REQUEST_ID_BYTES && id.to_str().is_ok());
+        let mut id = given.cloned().unwrap_or_else(|| counts.next_id());
+        // Every reply has another. Without this HTTP/2 would remember each for its connection, and forget what is worth it.
+        id.set_sensitive(true);
+        let name = Name { method, id };
         Self {
-            metrics: layer.metrics.clone(),
-            service,
-            method,
-            id,
+            span: if is_debugged() {
+                name.span()
+            } else {
+                Span::none()
+            },
+            name,
             began: Instant::now(),
             ended: false,
         }
     }
 
-    fn rpc(&self) -> String {
-        format!("{}/{}", self.service, self.method)
-    }
-
     /// Passes the reply on and watches for its status, which stands in the headers or in the trailers.
     fn respond(mut self, response: Response<Body>) -> Response<Body> {
         let (mut parts, body) = response.into_parts();
-        if let Ok(id) = HeaderValue::from_str(&self.id) {
-            parts.headers.insert(REQUEST_ID, id);
-        }
-        correct(&mut parts.headers);
+        let id = self.name.id.clone();
+        parts.headers.insert(REQUEST_ID.clone(), id);
         if let Some(code) = code_of(&parts.headers) {
-            self.end(code);
+            self.end(corrected(&mut parts.headers, code));
         }
         Response::from_parts(parts, Body::new(Watched { body, call: self }))
     }
@@ -183,13 +239,27 @@ impl Call {
             return;
         }
         let took = self.began.elapsed();
-        self.metrics
-            .call_handled(&self.service, &self.method, name_of(code), took);
-        tracing::debug!(
-            code = name_of(code),
-            took_us = took.as_micros(),
-            "call ended"
-        );
+        self.name.method.call_handled(code, took);
+        if !self.span.is_none() {
+            self.span.in_scope(|| {
+                tracing::debug!(
+                    code = name_of(code),
+                    took_us = took.as_micros(),
+                    "call ended"
+                )
+            });
+        }
+    }
+}
+
+impl Counts {
+    fn next_id(&self) -> HeaderValue {
+        // Relaxed: the number must differ from all others and orders nothing.
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        let mut id = String::with_capacity(self.process.len() + 16);
+        id.push_str(&self.process);
+        let _ = write!(id, "{number:x}");
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none"))
     }
 }
 
@@ -248,111 +318,24 @@ impl http_body::Body for Watched {
 }
 
 /// A message over the limit is a quota that was exceeded, and so says the contract; tonic says OUT_OF_RANGE.
-fn correct(headers: &mut HeaderMap) {
-    let too_large = code_of(headers) == Some(Code::OutOfRange)
+fn corrected(headers: &mut HeaderMap, code: Code) -> Code {
+    let too_large = code == Code::OutOfRange
         && headers
-            .get(MESSAGE)
+            .get(&MESSAGE)
             .and_then(|m| m.to_str().ok())
             .is_some_and(|m| {
                 m.starts_with(&TOO_LARGE.replace(' ', "%20")) || m.starts_with(TOO_LARGE)
             });
-    if too_large {
-        headers.insert(STATUS, HeaderValue::from(Code::ResourceExhausted as i32));
+    if !too_large {
+        return code;
     }
+    let code = Code::ResourceExhausted;
+    headers.insert(STATUS.clone(), HeaderValue::from(code as i32));
+    code
 }
 
 fn code_of(headers: &HeaderMap) -> Option<Code> {
     headers
-        .get(STATUS)
+        .get(&STATUS)
         .map(|status| Code::from_bytes(status.as_bytes()))
-}
-
-/// Service and method as labels. Names that nobody serves share one, for a client could otherwise fill the memory.
-fn known(service: &str, method: &str) -> (String, String) {
-    let served = service.starts_with("amadeus.v1.") || service.starts_with("grpc.");
-    let plain = |name: &str| {
-        name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.')
-    };
-    if served && plain(service) && plain(method) && is_served(service, method) {
-        return (service.to_owned(), method.to_owned());
-    }
-    ("unknown".into(), "unknown".into())
-}
-
-/// The calls of the standard services, which have no descriptors among ours.
-const STANDARD: [(&str, &str); 5] = [
-    ("grpc.health.v1.Health", "Check"),
-    ("grpc.health.v1.Health", "Watch"),
-    ("grpc.health.v1.Health", "List"),
-    (
-        "grpc.reflection.v1.ServerReflection",
-        "ServerReflectionInfo",
-    ),
-    (
-        "grpc.reflection.v1alpha.ServerReflection",
-        "ServerReflectionInfo",
-    ),
-];
-
-fn is_served(service: &str, method: &str) -> bool {
-    use std::collections::HashSet;
-    use std::sync::LazyLock;
-    static METHODS: LazyLock<HashSet<(String, String)>> = LazyLock::new(|| {
-        let mut found = HashSet::new();
-        if let Ok(pool) = prost_reflect::DescriptorPool::decode(amadeus_proto::FILE_DESCRIPTOR_SET)
-        {
-            for service in pool.services() {
-                found.extend(
-                    service
-                        .methods()
-                        .map(|m| (service.full_name().to_owned(), m.name().to_owned())),
-                );
-            }
-        }
-        found
-    });
-    STANDARD.contains(&(service, method))
-        || METHODS.contains(&(service.to_owned(), method.to_owned()))
-}
-
-fn name_of(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "Canceled",
-        Code::Unknown => "Unknown",
-        Code::InvalidArgument => "InvalidArgument",
-        Code::DeadlineExceeded => "DeadlineExceeded",
-        Code::NotFound => "NotFound",
-        Code::AlreadyExists => "AlreadyExists",
-        Code::PermissionDenied => "PermissionDenied",
-        Code::ResourceExhausted => "ResourceExhausted",
-        Code::FailedPrecondition => "FailedPrecondition",
-        Code::Aborted => "Aborted",
-        Code::OutOfRange => "OutOfRange",
-        Code::Unimplemented => "Unimplemented",
-        Code::Internal => "Internal",
-        Code::Unavailable => "Unavailable",
-        Code::DataLoss => "DataLoss",
-        Code::Unauthenticated => "Unauthenticated",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_cannot_make_labels() {
-        let unknown = ("unknown".to_owned(), "unknown".to_owned());
-        for (service, method) in [
-            ("grpc.health.v1.Health", "Invented"),
-            ("grpc.invented.v1.Service", "Check"),
-            ("amadeus.v1.GraphService", "Invented"),
-            ("", ""),
-        ] {
-            assert_eq!(known(service, method), unknown, "{service}/{method}");
-        }
-        assert_eq!(known("grpc.health.v1.Health", "Check").1, "Check");
-        assert_eq!(known("amadeus.v1.GraphService", "Watch").1, "Watch");
-    }
 }

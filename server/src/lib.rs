@@ -10,6 +10,7 @@ pub mod health;
 pub mod http;
 pub mod layer;
 pub mod load;
+pub mod methods;
 pub mod metrics;
 pub mod picture;
 pub mod rpc;

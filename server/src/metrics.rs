@@ -4,8 +4,8 @@
 
 use kg_core::commit::Graph;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,19 +139,19 @@ impl Metrics {
         })
     }
 
-    /// A call began.
-    pub fn call_started(&self, service: &str, method: &str) {
-        self.started.with_label_values(&[service, method]).inc();
+    /// Counts the calls of a method that began.
+    pub(crate) fn calls_started(&self, method: [&str; 2]) -> IntCounter {
+        self.started.with_label_values(&method)
     }
 
-    /// A call ended.
-    pub fn call_handled(&self, service: &str, method: &str, code: &str, took: Duration) {
-        self.handled
-            .with_label_values(&[service, method, code])
-            .inc();
-        self.handling
-            .with_label_values(&[service, method])
-            .observe(took.as_secs_f64());
+    /// Counts the calls of a method that ended with this code.
+    pub(crate) fn calls_handled(&self, [service, method]: [&str; 2], code: &str) -> IntCounter {
+        self.handled.with_label_values(&[service, method, code])
+    }
+
+    /// Counts how long the calls of a method took, in seconds.
+    pub(crate) fn calls_handling(&self, method: [&str; 2]) -> Histogram {
+        self.handling.with_label_values(&method)
     }
 
     /// A batch was answered.

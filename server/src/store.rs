@@ -2,6 +2,7 @@
 //!
 //! It joins what `storage` can do with the graph, and moves what blocks off the runtime's threads.
 
+use crate::layer::in_call;
 use crate::rpc::context::{
     BackupEntry, Compacted, Component, LogTail, RestoreOrder, Restored, Store, StoreError,
 };
@@ -79,8 +80,9 @@ impl ServerStore {
             .rev()
             .filter_map(|one| {
                 // A damaged one restores nothing; whoever keeps the server hears of it, and its file stays.
-                let told = entry(one)
-                    .inspect_err(|error| tracing::warn!(%error, "left out of the list of backups"));
+                let told = entry(one).inspect_err(|error| {
+                    in_call(|| tracing::warn!(%error, "left out of the list of backups"))
+                });
                 told.ok()
             })
             .collect())
@@ -143,13 +145,15 @@ impl ServerStore {
             match self.take_backup(before, description).await {
                 Ok(whole) => safety = Some(whole),
                 Err(error) => {
-                    tracing::warn!(%error, replaced, "restored, but the last revisions before are in the log only");
+                    in_call(
+                        || tracing::warn!(%error, replaced, "restored, but the last revisions before are in the log only"),
+                    );
                 }
             }
         }
         // With a checkpoint behind the restore no later start needs the restored file; without one it still finds it.
         if let Err(error) = files.keeper.keep(outcome.snapshot.clone()).await {
-            tracing::warn!(%error, "restored, but no checkpoint behind it");
+            in_call(|| tracing::warn!(%error, "restored, but no checkpoint behind it"));
         }
         Ok(Restored { outcome, safety })
     }

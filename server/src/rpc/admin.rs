@@ -15,6 +15,7 @@ use super::context::{BackupEntry, Context, RestoreOrder};
 use super::graph::{blocking_if, fitting};
 use super::pages::{Paging, Place};
 use super::{from_proto, status, to_proto};
+use crate::layer::in_call;
 
 /// Bytes of what is said about a backup.
 const DESCRIPTION_BYTES: usize = 1_024;
@@ -50,8 +51,10 @@ impl AdminService for Admin {
             .map_err(status::fault)?;
         let done = self.0.store.backup(asked.description).await;
         let entry = done.map_err(status::store)?;
-        tracing::info!(id = %entry.id, revision = entry.revision, request_id = %asked.request_id,
-            reason = %asked.reason, "backup taken");
+        in_call(|| {
+            tracing::info!(id = %entry.id, revision = entry.revision, request_id = %asked.request_id,
+                reason = %asked.reason, "backup taken");
+        });
         Ok(Response::new(v1::BackupResponse {
             header: self.0.header(entry.revision),
             backup: Some(backup_entry(&entry)),

@@ -15,6 +15,7 @@ use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt
 
 use super::context::StoreError;
 use super::from_proto::Rejected;
+use crate::layer::in_call;
 use crate::picture::NotDrawn;
 
 /// Bytes of a message before it is cut.
@@ -236,7 +237,7 @@ pub fn read(error: ReadError) -> Status {
     match error {
         ReadError::Compacted { oldest } => fell_behind(oldest),
         ReadError::Record { .. } => {
-            tracing::error!(error = %message, "a record cannot be read");
+            in_call(|| tracing::error!(error = %message, "a record cannot be read"));
             Status::data_loss(message)
         }
         ReadError::Io(_) => Status::unavailable(message),
@@ -251,7 +252,7 @@ pub fn store(error: StoreError) -> Status {
         StoreError::NotFound(_) => Status::not_found(message),
         StoreError::Invalid(wrong) => fault(wrong),
         StoreError::Corrupt(_) => {
-            tracing::error!(error = %message, "the store is damaged");
+            in_call(|| tracing::error!(error = %message, "the store is damaged"));
             Status::data_loss(message)
         }
         StoreError::Full(_) => Status::resource_exhausted(message),
@@ -264,7 +265,7 @@ pub fn store(error: StoreError) -> Status {
 /// A bug: logged with its cause; the client is told nothing more.
 #[must_use]
 pub fn internal(doing: &str, cause: &dyn std::fmt::Display) -> Status {
-    tracing::error!(%cause, doing, "internal error");
+    in_call(|| tracing::error!(%cause, doing, "internal error"));
     Status::internal("internal error; the server's log tells more")
 }
 
