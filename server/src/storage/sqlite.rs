@@ -146,9 +146,13 @@ impl SqliteLog {
             }
             done
         });
-        // Cancelled when the runtime ends: then nobody is left to be told.
-        task.await
-            .unwrap_or_else(|e| Err(AppendError::Broken(format!("the writing task ended: {e}"))))
+        task.await.unwrap_or_else(|e| {
+            // A panic may have left a transaction open, within which a record that is inserted alone would look committed.
+            // (Cancelled when the runtime ends: then nobody is left to be told.)
+            let why = format!("the writing task ended: {e}");
+            let _ = self.0.broken.set(why.clone());
+            Err(AppendError::Broken(why))
+        })
     }
 }
 

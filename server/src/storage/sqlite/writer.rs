@@ -59,6 +59,15 @@ impl Writer {
 
     /// Appends, and returns how many bytes that were.
     pub(super) async fn append(&mut self, batch: Batch) -> Result<u64, AppendError> {
+        if let [alone] = &batch.records[..] {
+            let body = alone.encode();
+            let bytes = body.len();
+            if self.insert_alone(&batch, alone.revision, body).await? {
+                self.mark(batch.last());
+                point(Point::LogMarked);
+                return Ok(bytes as u64);
+            }
+        }
         let bodies: Vec<(u64, Vec<u8>)> = batch
             .records
             .iter()
@@ -88,6 +97,33 @@ impl Writer {
         self.mark(batch.last());
         point(Point::LogMarked);
         Ok(bytes as u64)
+    }
+
+    /// Looks at the log's end, inserts and commits by one statement, for a batch of one record: each further statement is a
+    /// way to SQLite's thread and back, for which a client alone would wait. False if the batch does not follow on the
+    /// log's end; then nothing happened.
+    async fn insert_alone(
+        &mut self,
+        batch: &Batch,
+        revision: u64,
+        body: Vec<u8>,
+    ) -> Result<bool, AppendError> {
+        let sql = "INSERT INTO records (revision, batch, body) SELECT ?1, ?2, ?3 WHERE ?4 = \
+            (SELECT max(compacted, coalesce((SELECT max(revision) FROM records), 0)) FROM store)";
+        let inserted = sqlx::query(sql)
+            .bind(signed(revision)?)
+            .bind(batch.id.to_le_bytes().to_vec())
+            .bind(body)
+            .bind(signed(batch.after)?)
+            .execute(&mut self.connection)
+            .await;
+        match inserted {
+            Ok(done) => Ok(done.rows_affected() == 1),
+            // As in `begin`: nothing happened.
+            Err(e) if is_busy(&e) => Err(AppendError::Unknown(e.to_string())),
+            // It may have failed in the commit, so no more is known than after one.
+            Err(e) => Err(self.undo(&e, batch.after, false).await),
+        }
     }
 
     async fn place(&mut self, batch: &Batch) -> Result<Place, AppendError> {
@@ -263,4 +299,43 @@ fn is_busy(error: &sqlx::Error) -> bool {
 
 fn broken(error: &sqlx::Error) -> AppendError {
     AppendError::Broken(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Backend, OpenOptions, open};
+    use super::*;
+    use kg_core::log::CommitLog;
+    use kg_core::testing::conformance::records;
+
+    #[tokio::test]
+    async fn after_a_panic_within_a_transaction_nothing_is_acknowledged() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("a.db").display());
+        let opened = open(&url, &OpenOptions::default()).await;
+        let Backend::Sqlite(mut log) = opened.expect("it opens").backend else {
+            panic!("the store is in a file");
+        };
+        let records = records(2);
+        let batch = |at: usize| Batch {
+            id: at as u128,
+            after: at as u64,
+            records: vec![records[at].clone()],
+        };
+        log.append(&batch(0)).await.expect("there is room");
+        let left_open = log.write::<()>(|writer| {
+            Box::pin(async move {
+                writer.begin().await?;
+                panic!("a bug, within a transaction")
+            })
+        });
+        left_open.await.expect_err("it panicked");
+        // Without a look at what became of the writer this would be inserted into the transaction that was left open.
+        let refused = log.append(&batch(1)).await;
+        assert!(
+            matches!(refused, Err(AppendError::Broken(_))),
+            "{refused:?}"
+        );
+        assert_eq!(log.last_revision().await.expect("it is read"), 1);
+    }
 }
