@@ -12,7 +12,7 @@ use std::task::{Context as Task, Poll};
 use amadeus_proto::codec::WireCodec;
 use amadeus_proto::v1;
 use bytes::Bytes;
-use futures::future::{BoxFuture, Either};
+use futures::future::{BoxFuture, Either, Ready, ready};
 use http::{Request, Response};
 use kg_core::limits::MESSAGE_BYTES;
 use kg_core::model::Entity;
@@ -85,31 +85,35 @@ struct GetService(Arc<Context>);
 
 impl UnaryService<v1::GetServiceRequest> for GetService {
     type Response = Reply;
-    type Future = BoxFuture<'static, Result<tonic::Response<Reply>, Status>>;
+    type Future = Either<Ready<Answer>, BoxFuture<'static, Answer>>;
 
     fn call(&mut self, request: tonic::Request<v1::GetServiceRequest>) -> Self::Future {
         let context = self.0.clone();
-        Box::pin(async move {
+        let asked = request.get_ref();
+        if asked.consistency.is_none() {
+            let read = |snapshot: &Snapshot| context.encoded(snapshot, &asked.name);
+            return Either::Left(ready(context.graph.read(read)));
+        }
+        Either::Right(Box::pin(async move {
             let asked = request.get_ref();
-            let name = from_proto::name("name", &asked.name).map_err(status::fault)?;
-            if asked.consistency.is_none() {
-                return context
-                    .graph
-                    .read(|snapshot| context.encoded(snapshot, name.as_str()));
-            }
+            from_proto::name("name", &asked.name).map_err(status::fault)?;
             let held = context
                 .fresh(asked.consistency.as_ref(), request.metadata())
                 .await?;
-            context.encoded(&held, name.as_str())
-        })
+            context.encoded(&held, &asked.name)
+        }))
     }
 }
 
+type Answer = Result<tonic::Response<Reply>, Status>;
+
 impl Context {
-    fn encoded(&self, snapshot: &Snapshot, name: &str) -> Result<tonic::Response<Reply>, Status> {
-        let entity = snapshot
-            .service(name)
-            .ok_or_else(|| status::not_found(format!("service/{name}")))?;
+    fn encoded(&self, snapshot: &Snapshot, name: &str) -> Answer {
+        let Some(entity) = snapshot.service(name) else {
+            // A name that is found needs no look at whether it is one.
+            from_proto::name("name", name).map_err(status::fault)?;
+            return Err(status::not_found(format!("service/{name}")));
+        };
         let service = encoded_service(snapshot, entity);
         if service.len() > MESSAGE_BYTES - 1024 {
             return Err(status::too_large(service.len()));
