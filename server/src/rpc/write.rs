@@ -109,16 +109,29 @@ impl Context {
         !request_id.is_empty() && self.graph.read(|s| s.requests().get(key).is_some())
     }
 
+    /// Submits a transaction, now; what is returned waits for what becomes of it.
+    ///
+    /// # Errors
+    /// The status of what became of it instead.
+    pub fn submit(
+        &self,
+        transaction: Transaction,
+    ) -> impl Future<Output = Result<Outcome, Status>> + Send + use<> {
+        let submitted = self.graph.submit(transaction);
+        async move {
+            match submitted.map_err(status::commit)?.await {
+                Ok(outcome) => outcome.map_err(status::commit),
+                Err(error) => Err(status::abandoned(error)),
+            }
+        }
+    }
+
     /// Carries a transaction out.
     ///
     /// # Errors
     /// The status of what became of it instead.
     pub async fn commit(&self, transaction: Transaction) -> Result<Outcome, Status> {
-        let pending = self.graph.submit(transaction).map_err(status::commit)?;
-        match pending.await {
-            Ok(outcome) => outcome.map_err(status::commit),
-            Err(error) => Err(status::abandoned(error)),
-        }
+        self.submit(transaction).await
     }
 
     /// One write, from its request to its outcome. Also returns what it asked for.

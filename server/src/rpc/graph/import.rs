@@ -2,7 +2,9 @@
 //!
 //! JSON is collected whole, up to a bound, and is one transaction. CSV is read as it comes and committed in chunks; each
 //! chunk has a request id of its own, derived from the import's, so that a repeated import finds what is durable already
-//! and goes on behind it. Parsing and checking run on a thread for long work.
+//! and goes on behind it. Parsing and checking run on a thread for long work, and while a chunk is on its way to the disk
+//! the next one is received, read, and made a transaction; it is submitted when the one before is durable, for a chunk
+//! that is refused ends the import, and what follows it must not be there.
 
 mod tally;
 
@@ -10,7 +12,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use amadeus_proto::v1;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
+use kg_core::commit::Outcome;
 use kg_core::faults::{Point, point};
 use kg_core::interchange::{Chunk, CsvChunks, parse_json};
 use kg_core::limits::{IMPORT_BYTES, IMPORT_MUTATIONS, IMPORTS_BYTES};
@@ -22,7 +26,7 @@ use v1::import_options::Format;
 use v1::import_request::Part;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use tally::Tally;
+use tally::{About, Tally};
 
 use super::blocking_if;
 use crate::rpc::context::Context;
@@ -78,17 +82,31 @@ struct Import {
     context: Arc<Context>,
     sent: Streaming<v1::ImportRequest>,
     begun: bool,
+    /// Nothing more is sent.
+    ended: bool,
+    /// The last reply was made.
     over: bool,
     options: v1::ImportOptions,
     identity: Identity,
     form: Reading,
     /// Chunks that were read and not committed.
     chunks: VecDeque<Chunk>,
+    /// The chunk that was submitted and not answered.
+    under_way: Option<UnderWay>,
+    /// Why the import ends, after the chunk that is under way.
+    failed: Option<Status>,
     tally: Tally,
     /// What a file that is collected whole takes of the room for all imports, until the import has ended.
     room: Option<OwnedSemaphorePermit>,
     /// For a dry run: the state after what was checked so far.
     draft: Option<Arc<Snapshot>>,
+}
+
+/// A chunk on its way.
+struct UnderWay {
+    outcome: BoxFuture<'static, Result<Outcome, Status>>,
+    subjects: Vec<About>,
+    rows: u64,
 }
 
 /// What is known of the file.
@@ -107,11 +125,14 @@ impl Import {
             context,
             sent,
             begun: false,
+            ended: false,
             over: false,
             options: v1::ImportOptions::default(),
             identity: Identity::default(),
             form: Reading::Unknown(Vec::new()),
             chunks: VecDeque::new(),
+            under_way: None,
+            failed: None,
             tally: Tally::default(),
             room: None,
             draft: None,
@@ -123,7 +144,19 @@ impl Import {
         if self.over {
             return None;
         }
-        let reply = self.advance().await;
+        let mut reply = match self.failed.take() {
+            Some(status) => Err(status),
+            None => self.advance().await,
+        };
+        // What is durable is told before what is wrong with the rest.
+        if reply.is_err()
+            && let Some(chunk) = &mut self.under_way
+        {
+            let outcome = (&mut chunk.outcome).await;
+            if let Ok(told) = self.durable(outcome) {
+                self.failed = std::mem::replace(&mut reply, Ok(told)).err();
+            }
+        }
         self.over = reply.as_ref().map_or(true, |reply| reply.done);
         Some(reply)
     }
@@ -131,10 +164,21 @@ impl Import {
     async fn advance(&mut self) -> Reply {
         loop {
             if let Some(chunk) = self.chunks.pop_front() {
-                return self.chunk(chunk).await;
+                match self.chunk(chunk).await? {
+                    Some(reply) => return Ok(reply),
+                    None => continue,
+                }
             }
             // A server that stops lets an import go on for as long as it waits for calls: it ends by itself.
-            let sent = self.sent.message().await?;
+            let sent = match &mut self.under_way {
+                _ if self.ended => None,
+                None => self.sent.message().await?,
+                // Who sends slowly is told of what is durable as soon as it is.
+                Some(chunk) => tokio::select! {
+                    sent = self.sent.message() => sent?,
+                    outcome = &mut chunk.outcome => return self.durable(outcome),
+                },
+            };
             match sent.map(|message| message.part) {
                 Some(Some(Part::Options(options))) => self.begin(options)?,
                 Some(Some(Part::Chunk(bytes))) => {
@@ -145,7 +189,14 @@ impl Import {
                     let reason = "must hold options or a chunk";
                     return Err(status::invalid("part", reason));
                 }
-                None => return self.finish().await,
+                None => {
+                    self.ended = true;
+                    let Some(last) = &mut self.under_way else {
+                        return self.finish().await;
+                    };
+                    let outcome = (&mut last.outcome).await;
+                    return self.durable(outcome);
+                }
             }
         }
     }
@@ -250,6 +301,10 @@ impl Import {
         while let Some(chunk) = self.chunks.pop_front() {
             self.chunk(chunk).await?;
         }
+        if let Some(last) = &mut self.under_way {
+            let outcome = (&mut last.outcome).await;
+            self.durable(outcome)?;
+        }
         let revision = self.tally.revision;
         let revision = revision.unwrap_or_else(|| self.context.graph.revisions().0);
         Ok(self.reply(revision, true))
@@ -265,19 +320,52 @@ impl Import {
         Ok(self.reply(revision, true))
     }
 
-    async fn chunk(&mut self, chunk: Chunk) -> Reply {
+    /// Submits a chunk once the one before it is durable, and replies to that one.
+    async fn chunk(&mut self, chunk: Chunk) -> Result<Option<v1::ImportResponse>, Status> {
         let mut identity = self.identity.clone();
         if !identity.request_id.is_empty() {
             identity.request_id = format!("{}#{}", identity.request_id, chunk.number);
         }
-        let transaction = self
+        let mut transaction = self
             .context
             .identified(&identity, || content_hash(&chunk.mutations));
-        let revision = self
-            .carry_out(transaction, chunk.mutations, chunk.rows_so_far)
-            .await?;
+        if self.options.dry_run {
+            let rows = chunk.rows_so_far;
+            let revision = self.carry_out(transaction, chunk.mutations, rows).await?;
+            return Ok(Some(self.reply(revision, false)));
+        }
+        transaction.mutation_limit = IMPORT_MUTATIONS;
+        let subjects = tally::subjects(&chunk.mutations);
+        transaction.mutations = chunk.mutations;
+        let mut before = self.under_way.take();
+        let outcome = match &mut before {
+            Some(before) => Some((&mut before.outcome).await?),
+            None => None,
+        };
+        self.under_way = Some(UnderWay {
+            outcome: Box::pin(self.context.submit(transaction)),
+            subjects,
+            rows: chunk.rows_so_far,
+        });
+        // Counting what came of a chunk takes a while; the next one is on its way meanwhile.
+        let told = before.zip(outcome);
+        Ok(told.map(|(chunk, outcome)| self.count(&chunk, &outcome)))
+    }
+
+    /// The reply to the chunk that was under way, whose outcome this is.
+    fn durable(&mut self, outcome: Result<Outcome, Status>) -> Reply {
+        let chunk = self.under_way.take();
+        let chunk = chunk.ok_or_else(|| status::internal("an import", &"no chunk is under way"))?;
+        Ok(self.count(&chunk, &outcome?))
+    }
+
+    fn count(&mut self, chunk: &UnderWay, outcome: &Outcome) -> v1::ImportResponse {
         point(Point::ImportChunk);
-        Ok(self.reply(revision, false))
+        self.tally.revision = self.tally.revision.max(Some(outcome.revision));
+        self.tally
+            .add(&chunk.subjects, &outcome.changes, chunk.rows);
+        let revision = self.tally.revision.unwrap_or(outcome.revision);
+        self.reply(revision, false)
     }
 
     /// Commits some mutations, or checks them in a dry run, and counts what came of it.

@@ -1,8 +1,7 @@
 //! What an import has done so far, in counts.
 
-use std::collections::HashSet;
-
 use amadeus_proto::v1;
+use foldhash::{HashSet, HashSetExt as _};
 use kg_core::model::{EntityRef, Kind, Path, RelationKey};
 use kg_core::mutation::{Change, Mutation};
 
