@@ -7,7 +7,7 @@ mod mutation;
 mod service;
 mod value;
 
-pub use mutation::{Asked, Write, mutation, precondition};
+pub use mutation::{Asked, Write, commit, mutation, precondition};
 pub use service::{dependency, pattern, schema, service};
 pub use value::{object, value};
 

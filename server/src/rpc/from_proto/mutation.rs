@@ -2,6 +2,7 @@
 
 use amadeus_proto::v1;
 use kg_core::error::Fault;
+use kg_core::limits::MUTATIONS;
 use kg_core::model::name::check_tag;
 use kg_core::model::relation::check_properties;
 use kg_core::model::{EntityRef, Kind, Object, RelationKey};
@@ -153,6 +154,34 @@ impl Write for v1::DeleteNodeRequest {
         });
         Ok((Mutation::DeleteNode(path), expected))
     }
+}
+
+/// Everything that a `Commit` asks for: what must hold, and what is to be done.
+///
+/// # Errors
+/// [`Rejected`], naming the field.
+pub fn commit(given: &v1::CommitRequest) -> Result<(Vec<Precondition>, Vec<Mutation>), Rejected> {
+    if given.mutations.is_empty() {
+        return Err(Fault::new("mutations", "must hold at least one mutation").into());
+    }
+    if given.mutations.len() > MUTATIONS {
+        let count = given.mutations.len();
+        let reason = format!("has {count} entries, at most {MUTATIONS} are allowed");
+        return Err(Fault::new("mutations", reason).into());
+    }
+    let (mut preconditions, mut mutations) = (Vec::new(), Vec::new());
+    for (i, one) in given.preconditions.iter().enumerate() {
+        let parsed = precondition(one);
+        preconditions.push(parsed.map_err(|fault| fault.under(&format!("preconditions[{i}]")))?);
+    }
+    for (i, one) in given.mutations.iter().enumerate() {
+        let parsed = mutation(one);
+        let (mutation, expected) =
+            parsed.map_err(|rejected| rejected.under(&format!("mutations[{i}]")))?;
+        mutations.push(mutation);
+        preconditions.extend(expected);
+    }
+    Ok((preconditions, mutations))
 }
 
 /// One mutation of a `Commit`. Fields are named from the mutation on.

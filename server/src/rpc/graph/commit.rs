@@ -1,8 +1,7 @@
 //! Commit: many mutations, one revision.
 
 use amadeus_proto::v1;
-use kg_core::error::Fault;
-use kg_core::limits::{MESSAGE_BYTES, MUTATIONS};
+use kg_core::limits::MESSAGE_BYTES;
 use prost::Message;
 use tonic::{Response, Status};
 
@@ -19,31 +18,8 @@ impl Context {
         mut request: v1::CommitRequest,
     ) -> Result<Response<v1::CommitResponse>, Status> {
         let mut transaction = self.transaction("Commit", &mut request)?;
-        if request.mutations.is_empty() {
-            return Err(status::invalid(
-                "mutations",
-                "must hold at least one mutation",
-            ));
-        }
-        if request.mutations.len() > MUTATIONS {
-            let count = request.mutations.len();
-            let reason = format!("has {count} entries, at most {MUTATIONS} are allowed");
-            return Err(status::invalid("mutations", reason));
-        }
-        for (i, given) in request.preconditions.iter().enumerate() {
-            let parsed = from_proto::precondition(given)
-                .map_err(|fault: Fault| fault.under(&format!("preconditions[{i}]")));
-            transaction
-                .preconditions
-                .push(parsed.map_err(status::fault)?);
-        }
-        for (i, given) in request.mutations.iter().enumerate() {
-            let parsed = from_proto::mutation(given)
-                .map_err(|rejected| rejected.under(&format!("mutations[{i}]")));
-            let (mutation, expected) = parsed.map_err(status::rejected)?;
-            transaction.mutations.push(mutation);
-            transaction.preconditions.extend(expected);
-        }
+        (transaction.preconditions, transaction.mutations) =
+            from_proto::commit(&request).map_err(status::rejected)?;
         let outcome = self.commit(transaction).await?;
         let told = Told {
             revision: outcome.revision,
