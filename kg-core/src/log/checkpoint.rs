@@ -279,6 +279,7 @@ pub fn scan(input: &mut impl Read) -> Result<Header, CheckpointError> {
 pub fn read(input: &mut impl Read) -> Result<(Header, Snapshot), CheckpointError> {
     let header = read_header(input)?;
     let mut snapshot = Snapshot::new();
+    let mut last_request = 0;
     loop {
         let frame: Frame = take(input)?;
         for entity in frame.entities {
@@ -292,6 +293,11 @@ pub fn read(input: &mut impl Read) -> Result<(Header, Snapshot), CheckpointError
                 .map_err(CheckpointError::Corrupt)?;
         }
         for section in frame.sections {
+            // Its leaves would count twice in the hash, and stand once.
+            if snapshot.documents().contains_key(section.name.as_str()) {
+                let what = format!("the section {:?} stands in it twice", section.name);
+                return Err(CheckpointError::Corrupt(what));
+            }
             let value = Value::from_json(section.value.as_bytes())
                 .map_err(|f| CheckpointError::Corrupt(f.to_string()))?;
             snapshot.load_section(section.name.into(), value, section.modified_revision);
@@ -303,9 +309,19 @@ pub fn read(input: &mut impl Read) -> Result<(Header, Snapshot), CheckpointError
                 revision: request.revision,
                 body: request.body,
             };
-            snapshot
-                .requests
-                .remember(RequestKey(u128::from_le_bytes(key)), remembered);
+            let key = RequestKey(u128::from_le_bytes(key));
+            // Oldest first, as they are written; a revision answered one request, and a request has one revision.
+            let after =
+                last_request < remembered.revision && remembered.revision <= header.revision;
+            if !after || snapshot.requests.get(key).is_some() {
+                let what = format!(
+                    "the request of revision {} is out of order",
+                    request.revision
+                );
+                return Err(CheckpointError::Corrupt(what));
+            }
+            last_request = remembered.revision;
+            snapshot.requests.remember(key, remembered);
         }
         if let Some(footer) = frame.footer {
             prove(&header, &footer, &snapshot)?;
@@ -388,11 +404,65 @@ fn ended(error: io::Error) -> CheckpointError {
 mod tests {
     use super::*;
 
+    /// What is said of a file of one frame, whose checksums fit.
+    fn fault(frame: Frame) -> String {
+        let mut snapshot = Snapshot::new();
+        snapshot.revision = 9;
+        let mut file = Vec::new();
+        write(&snapshot, "store", "", 0, &mut file).expect("a vector has room");
+        let header = read_header(&mut file.as_slice()).expect("a header");
+        let mut file = MAGIC.to_vec();
+        put(&header, &mut file).expect("a vector has room");
+        put(&frame, &mut file).expect("a vector has room");
+        match read(&mut file.as_slice()) {
+            Err(CheckpointError::Corrupt(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Found by the fuzz target `checkpoints`: the second was added to the hash and took the place of the first.
+    #[test]
+    fn a_section_that_stands_twice_is_refused() {
+        let section = Section {
+            name: "notes".into(),
+            value: "[1]".into(),
+            modified_revision: 1,
+        };
+        let why = fault(Frame {
+            sections: vec![section.clone(), section],
+            ..Frame::default()
+        });
+        assert!(why.contains("notes"), "{why}");
+    }
+
+    /// Found by the fuzz target `checkpoints`: of two requests of one revision both were remembered, one was written again.
+    #[test]
+    fn requests_that_are_out_of_order_are_refused() {
+        let request = |key: u8, revision| RequestEntry {
+            key: vec![key; 16],
+            revision,
+            body: 0,
+        };
+        for requests in [
+            vec![request(1, 4), request(2, 4)],
+            vec![request(1, 4), request(1, 5)],
+            vec![request(1, 4), request(2, 3)],
+            vec![request(1, 10)],
+        ] {
+            let why = fault(Frame {
+                requests,
+                ..Frame::default()
+            });
+            assert!(why.contains("out of order"), "{why}");
+        }
+    }
+
     #[test]
     fn remembered_requests_go_with_the_graph() {
         let mut snapshot = Snapshot::new();
         // More than one frame of them.
-        for revision in 1..=FRAME_ITEMS as u64 + 5 {
+        snapshot.revision = FRAME_ITEMS as u64 + 5;
+        for revision in 1..=snapshot.revision {
             let key = RequestKey::new("me", &revision.to_string());
             let remembered = Remembered {
                 revision,
