@@ -410,10 +410,15 @@ impl Oracle {
             .cloned()
             .collect();
         old.iter().try_for_each(|old| self.unrelate(old))?;
+        let order = |needed: &[Dependency]| -> Vec<Name> {
+            needed.iter().map(|d| d.service.clone()).collect()
+        };
+        let as_shown = order(&self.dependencies(&key)) == order(&spec.dependencies);
         for (place, dependency) in (0..).zip(&spec.dependencies) {
             let relation = dependency_key(&spec.name, &dependency.service);
             self.stand_in(&relation.to);
-            self.relate(&relation, dependency.relation_properties(), Some(place));
+            let place = (!as_shown).then_some(place);
+            self.relate(&relation, dependency.relation_properties(), place);
         }
         Ok(())
     }

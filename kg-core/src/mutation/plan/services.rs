@@ -66,11 +66,19 @@ impl Planner {
                 self.delete_relation(&dependency_key(&key.name, &old.service))?;
             }
         }
+        // A dependency that was added later has no place of its own. Where the wanted order is the one that is shown, none is
+        // given to it: a service that is registered as it stands changes nothing.
+        let shown = self.draft.dependencies(&entity);
+        let in_order = shown
+            .iter()
+            .map(|d| &d.service)
+            .eq(wanted.iter().map(|d| &d.service));
         for (position, dependency) in wanted.iter().enumerate() {
             let position = u32::try_from(position).unwrap_or(APPENDED);
             let key = dependency_key(&key.name, &dependency.service);
             self.stand_in(&key.to)?;
-            self.keep_relation(&key, dependency.relation_properties(), Some(position))?;
+            let position = (!in_order).then_some(position);
+            self.keep_relation(&key, dependency.relation_properties(), position)?;
         }
         Ok(())
     }
