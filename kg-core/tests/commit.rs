@@ -3,7 +3,9 @@
 use kg_core::commit::{CommitError, Graph, History, HistoryLimits, Options, Outcome};
 use kg_core::error::Refusal;
 use kg_core::log::{CommitLog, MemoryLog, Record};
-use kg_core::model::{EntityRef, Label, Name, Object, Path, RelationKey, ServiceSpec, Value};
+use kg_core::model::{
+    Dependency, EntityRef, Label, Name, Object, Path, RelationKey, ServiceSpec, Value,
+};
 use kg_core::mutation::{Mutation, Precondition, Request, Transaction};
 use kg_core::snapshot::{RequestKey, Snapshot};
 use kg_core::sync::block_on;
@@ -304,6 +306,54 @@ fn a_change_that_changes_nothing_makes_no_revision() {
         (again.changed, again.revision, graph.revisions().0),
         (false, 1, 1)
     );
+}
+
+/// Found by the fuzz target `wire_requests`: the dependency that was added later got a place of its own, which nobody sees,
+/// and with it a revision. A service that registers again at each start made one each time that somebody had added one.
+#[test]
+fn a_service_that_is_registered_as_it_is_shown_changes_nothing() {
+    let (graph, _) = on_log();
+    let register = |needs: Vec<Dependency>| Mutation::RegisterService {
+        service: Box::new(ServiceSpec {
+            dependencies: needs,
+            ..ServiceSpec::named(Name::parse("name", "a").expect("valid"))
+        }),
+        strict: false,
+    };
+    let shown = |graph: &Graph| {
+        let snapshot = graph.snapshot();
+        snapshot.dependencies(snapshot.service("a").expect("registered"))
+    };
+    let needs = |name: &str| Dependency::on(Name::parse("name", name).expect("valid"));
+    commit(&graph, vec![register(vec![needs("z")])]).expect("committed");
+    commit(&graph, vec![relate("service/a", "depends_on", "service/b")]).expect("committed");
+    assert_eq!(shown(&graph), [needs("z"), needs("b")]);
+    let again = commit(&graph, vec![register(shown(&graph))]).expect("it is as it was");
+    assert_eq!((again.revision, again.changed), (2, false));
+    // Another order is a change.
+    let other = commit(&graph, vec![register(vec![needs("b"), needs("z")])]).expect("committed");
+    assert_eq!((other.revision, other.changed), (3, true));
+    assert_eq!(shown(&graph), [needs("b"), needs("z")]);
+}
+
+/// Found by the fuzz target `dot_paths`: it was NOT_FOUND of the path `services.a.`, which nobody had written.
+#[test]
+fn a_path_that_takes_a_typed_body_for_a_list_is_told_so() {
+    let graph = Graph::in_memory();
+    for at in ["services.a[0]", "services.a[0].b", "patterns.a[0]"] {
+        let update = Mutation::UpdateNode {
+            path: Path::parse(at).expect("valid"),
+            value: Value::Null,
+        };
+        let Refusal::Invalid(faults) = refusal(commit(&graph, vec![update])) else {
+            panic!("{at} is invalid")
+        };
+        let said = faults[0].to_string();
+        assert!(
+            said.contains("is an object, where the path needs a list"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

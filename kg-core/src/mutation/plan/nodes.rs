@@ -201,6 +201,10 @@ fn written(at: &Path, mut object: Object, rest: &[Part], value: &Value) -> Resul
         };
         return Ok(whole.clone());
     }
+    if let [Part::Index(_), ..] = rest {
+        let body = path::render(&at.parts()[..2]);
+        return Err(lost(Lost::WrongType(body, "a list", "an object")));
+    }
     // What `metadata` says of a mirrored field replaces what stands at the top; else the two would contradict.
     if let ([Part::Key(only)], Value::Object(members)) = (rest, value)
         && only.as_ref() == "metadata"
