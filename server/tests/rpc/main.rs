@@ -1,5 +1,6 @@
 //! The services over a real connection: a server on port 0 over a graph on a memory log.
 
+mod agreement;
 mod bad_input;
 mod consistency;
 mod harness;
