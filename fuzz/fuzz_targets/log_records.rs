@@ -1,19 +1,9 @@
-//! Whatever bytes lie in the log: they are refused, or they are a record that is written again as the same record.
-//!
-//! ```text
-//! cargo +nightly fuzz run log_records
-//! ```
+//! `cargo xtask fuzz 60 log_records`; what has to hold is in `laws/src/log_records.rs`.
 
 #![no_main]
 
-use kg_core::log::Record;
-use libfuzzer_sys::fuzz_target;
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz_laws::log_records::check(bytes));
 
-fuzz_target!(|bytes: &[u8]| {
-    if let Ok(record) = Record::decode(bytes) {
-        let written = record.encode();
-        let again = Record::decode(&written).expect("what was written is read");
-        assert_eq!(again.encode(), written);
-        assert_eq!((again.revision, again.hash), (record.revision, record.hash));
-    }
+libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    amadeus_fuzz::mutate(data, size, max_size, seed, fuzz_laws::mutate::message)
 });

@@ -11,6 +11,7 @@
 
 mod bench;
 mod faults;
+mod fuzz;
 mod long;
 mod loom;
 mod proof;
@@ -55,6 +56,8 @@ enum Command {
     Crowd(long::Crowd),
     /// The real server stopped under its clients for longer than every timeout, and then going on
     Stop(long::Stop),
+    /// Every fuzz target for some seconds: what has to hold for whatever comes from outside
+    Fuzz(fuzz::Fuzz),
     /// The benches, each beside its rivals: ratios, what they are held to, and docs/BENCHMARKS.md
     Bench(bench::Bench),
     /// The end-to-end tests alone: the real binary, driven over gRPC from Python
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
         Command::Linearize(wanted) => long::linearize(&wanted),
         Command::Crowd(wanted) => long::crowd(&wanted),
         Command::Stop(wanted) => long::stop(&wanted),
+        Command::Fuzz(wanted) => fuzz::run(&wanted),
         Command::Bench(wanted) => bench::run(&wanted),
         Command::E2e(wanted) => python::run(&wanted),
     };

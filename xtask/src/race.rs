@@ -163,12 +163,13 @@ fn is_reported(output: &Output) -> bool {
 }
 
 /// The compiler beside the cargo that started us.
-fn own_rustc() -> Command {
+pub fn own_rustc() -> Command {
     let cargo = env::var_os("CARGO").map(PathBuf::from);
     Command::new(cargo.map_or_else(|| "rustc".into(), |cargo| cargo.with_file_name("rustc")))
 }
 
-fn rustup(toolchain: &str, program: &str) -> Command {
+/// A program of another toolchain than the one that started us.
+pub fn rustup(toolchain: &str, program: &str) -> Command {
     let mut command = Command::new("rustup");
     command
         .args(["run", toolchain, program])
