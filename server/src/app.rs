@@ -6,6 +6,7 @@
 
 use crate::committer::CommitterTask;
 use crate::config::{Config, ConfigError, ServeArgs};
+use crate::connection::Connection;
 use crate::health::Health;
 use crate::http::{Shown, routes};
 use crate::layer::CallLayer;
@@ -19,6 +20,7 @@ use amadeus_proto::FILE_DESCRIPTOR_SET;
 use amadeus_proto::v1::admin_service_server::AdminServiceServer;
 use amadeus_proto::v1::graph_service_server::GraphServiceServer;
 use amadeus_proto::v1::query_service_server::QueryServiceServer;
+use futures::TryStreamExt as _;
 use kg_core::commit::{Graph, HistoryLimits, Options};
 use kg_core::limits::MESSAGE_BYTES;
 use kg_core::registry::{Key, Provider, ResolveError};
@@ -319,7 +321,9 @@ fn serve_calls(
         );
     // Where the listener is ours, tonic's builder leaves its connections as they are: a reply would wait for the client to
     // acknowledge the one before.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = TcpIncoming::from(listener)
+        .with_nodelay(Some(true))
+        .map_ok(Connection::new);
     Ok(async move {
         router
             .serve_with_incoming_shutdown(incoming, stopping.begun())

@@ -6,6 +6,7 @@ pub mod app;
 pub mod cli;
 pub mod committer;
 pub mod config;
+pub mod connection;
 pub mod health;
 pub mod http;
 pub mod layer;
