@@ -130,7 +130,11 @@ impl Frames {
             SETTINGS if flags & ACK == 0 => frame(&mut self.out, SETTINGS, ACK, 0, &[]),
             PING if flags & ACK == 0 => frame(&mut self.out, PING, ACK, 0, payload),
             WINDOW if stream == 0 => self.send_ahead += i64::from(number(payload)),
-            RESET | GO_AWAY => return Err(io::Error::other("the server ended a call unasked")),
+            // A call that is already answered may be reset.
+            RESET if self.open.contains_key(&stream) => {
+                return Err(io::Error::other("the server reset a call"));
+            }
+            GO_AWAY => return Err(io::Error::other("the server ended the connection")),
             _ => {}
         }
         let ends = matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0;
