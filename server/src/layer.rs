@@ -3,6 +3,7 @@
 //! It is paid for by every call, and a read is short: so a call carries no text of its own but its id, and its span, which
 //! would cost more than the read, is made when something is logged. See [`in_call`].
 
+use crate::at_work::AtWork;
 use crate::methods::{Method, Methods, name_of};
 use crate::metrics::Metrics;
 use crate::rpc::freshness::last_moment;
@@ -47,16 +48,18 @@ struct Counts {
     process: String,
     /// A number for each call of this process; unique, ordering nothing.
     calls: AtomicU64,
+    at_work: AtWork,
 }
 
 impl CallLayer {
-    /// Counts in `metrics`.
+    /// Counts in `metrics`, and in `at_work` until there is an answer.
     #[must_use]
-    pub fn new(metrics: &Arc<Metrics>) -> Self {
+    pub fn new(metrics: &Arc<Metrics>, at_work: AtWork) -> Self {
         Self(Arc::new(Counts {
             methods: Methods::new(metrics),
             process: format!("{:x}-", std::process::id()),
             calls: AtomicU64::default(),
+            at_work,
         }))
     }
 }
@@ -97,6 +100,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Named {
         let call = Call::begin(&self.layer.0, &request);
+        let working = self.layer.0.at_work.begin();
         let (name, span) = (call.name.clone(), call.span.clone());
         // The clone that was polled ready is the one to call.
         let ready = self.inner.clone();
@@ -109,6 +113,7 @@ where
                 Some(Err(panic)) => after_panic(&*panic),
                 None => status::deadline("answering").into_http(),
             };
+            drop(working);
             Ok(call.respond(response))
         };
         Named {

@@ -14,6 +14,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// When a checkpoint is written, and what stays in the log.
@@ -39,6 +40,10 @@ impl Default for KeeperPolicy {
 
 /// At shutdown a checkpoint is worth its time once a tenth of what makes one due has come in.
 const AT_SHUTDOWN: u64 = 10;
+
+/// How long the keeper looks away once something was written. Woken by every commit, it would take a thread from the
+/// write's own way back to its client.
+const LOOKS_AWAY: Duration = Duration::from_millis(50);
 
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,6 +184,7 @@ impl Keeper {
                 }
             } else {
                 graph.listen(epoch).await;
+                tokio::time::sleep(LOOKS_AWAY).await;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The log in SQLite: WAL mode, every commit synced, one multi-row statement per batch.
 //!
-//! One connection writes and one reads, each behind its lock. Whatever writes runs in a task of its own, so that a caller
-//! that is dropped half-way leaves no half transaction behind. A batch is one transaction: the look at the log's end, the
+//! One connection writes and one reads, each behind its lock. A compaction runs in a task of its own, so that a caller
+//! that is dropped half-way leaves no half transaction behind; an append that is dropped breaks the log. A batch is one transaction: the look at the log's end, the
 //! insert, the commit. Only then the watermark is moved, and only then the append returns.
 //!
 //! A full disk rolls the transaction back and is no more than that. Any other failure of the file breaks the log for good:
@@ -131,36 +131,52 @@ impl SqliteLog {
         &self,
         work: impl for<'a> FnOnce(&'a mut Writer) -> writer::Working<'a, T> + Send + 'static,
     ) -> Result<T, AppendError> {
-        let shared = self.0.clone();
-        let task = tokio::spawn(async move {
-            let mut writer = shared.writer.lock().await;
-            if let Some(why) = shared.broken.get() {
-                return Err(AppendError::Broken(why.clone()));
-            }
-            let Some(writer) = writer.as_mut() else {
-                return Err(AppendError::Broken("the store is closed".into()));
-            };
-            let done = work(writer).await;
-            if let Err(AppendError::Broken(why)) = &done {
-                let _ = shared.broken.set(why.clone());
-            }
-            done
-        });
-        task.await.unwrap_or_else(|e| {
-            // A panic may have left a transaction open, within which a record that is inserted alone would look committed.
-            // (Cancelled when the runtime ends: then nobody is left to be told.)
-            let why = format!("the writing task ended: {e}");
-            let _ = self.0.broken.set(why.clone());
-            Err(AppendError::Broken(why))
-        })
+        let log = self.clone();
+        let task = tokio::spawn(async move { log.write_here(work).await });
+        // Cancelled when the runtime ends: then nobody is left to be told.
+        task.await
+            .unwrap_or_else(|e| Err(AppendError::Broken(format!("the writing task ended: {e}"))))
+    }
+
+    /// Runs `work` on the writer. Whoever drops this future half-way breaks the log.
+    async fn write_here<T>(
+        &self,
+        work: impl for<'a> FnOnce(&'a mut Writer) -> writer::Working<'a, T>,
+    ) -> Result<T, AppendError> {
+        let shared = &*self.0;
+        let mut writer = shared.writer.lock().await;
+        if let Some(why) = shared.broken.get() {
+            return Err(AppendError::Broken(why.clone()));
+        }
+        let Some(writer) = writer.as_mut() else {
+            return Err(AppendError::Broken("the store is closed".into()));
+        };
+        let half_way = HalfWay(&shared.broken);
+        let done = work(writer).await;
+        std::mem::forget(half_way);
+        if let Err(AppendError::Broken(why)) = &done {
+            let _ = shared.broken.set(why.clone());
+        }
+        done
+    }
+}
+
+/// Breaks the log when it is dropped, by a panic or because nobody waits any more: a transaction may be open then, within
+/// which a record that is inserted alone would look committed.
+struct HalfWay<'a>(&'a OnceLock<String>);
+
+impl Drop for HalfWay<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.set("a write was abandoned half-way".into());
     }
 }
 
 impl CommitLog for SqliteLog {
     async fn append(&mut self, batch: &Batch) -> Result<(), AppendError> {
         let batch = batch.clone();
+        // The committer's task waits for this whatever happens, so it needs no task of its own.
         let bytes = self
-            .write(move |writer| Box::pin(writer.append(batch)))
+            .write_here(move |writer| Box::pin(writer.append(batch)))
             .await?;
         self.0.appended_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
