@@ -3,6 +3,7 @@
 use super::error::QueryError;
 use crate::model::{EntityId, EntityRef, Label};
 use crate::snapshot::{Adjacency, Neighbours, Snapshot};
+use std::collections::HashSet;
 use std::hint::black_box;
 
 /// Which way relations are followed.
@@ -70,15 +71,19 @@ pub(super) struct Ways<'a> {
 }
 
 /// One adjacency, seen from one end or from both.
-struct Side<'a> {
+pub(super) struct Side<'a> {
     adjacency: &'a Adjacency,
     direction: Direction,
 }
 
 impl<'a> Side<'a> {
-    /// Looks up the neighbours of each of `ids`. One loop for each direction: a choice within it would be made for each id.
+    /// Looks up the neighbours of each of `ids`, in place of what is in `near`; how many relations lead to them.
+    ///
+    /// All of them together, and then the first of each list: these loads miss the cache and do not wait for each other, which
+    /// they would between two visits. One loop for each direction: a choice within it would be made for each id.
     #[inline]
-    fn look_up(&self, ids: &[u32], near: &mut Vec<Neighbours<'a>>) {
+    pub(super) fn look_up(&self, ids: &[u32], near: &mut Vec<Neighbours<'a>>) -> usize {
+        near.clear();
         let adjacency = self.adjacency;
         let ids = ids.iter().map(|id| EntityId::new(*id));
         match self.direction {
@@ -86,6 +91,8 @@ impl<'a> Side<'a> {
             Direction::In => near.extend(ids.map(|id| adjacency.incoming(id))),
             Direction::Both => near.extend(ids.flat_map(|id| adjacency.both(id))),
         }
+        black_box(near.iter().fold(0, |peeks, n| peeks ^ n.peek()));
+        near.iter().map(|n| n.len()).sum()
     }
 
     #[inline]
@@ -130,24 +137,9 @@ impl<'a> Ways<'a> {
         }
     }
 
-    /// Calls `visit` with everything one step ahead of one of `ids`, once for each relation; how many that was.
-    ///
-    /// Their neighbours are looked up first, all together, and then the first of each list: these loads miss the cache and do
-    /// not wait for each other, which they would between two visits.
-    #[inline]
-    pub(super) fn ahead_of(&self, ids: &[u32], mut visit: impl FnMut(u32)) -> usize {
-        let mut visits = 0;
-        let mut near: Vec<Neighbours<'_>> = Vec::with_capacity(2 * ids.len());
-        for side in &self.ahead {
-            near.clear();
-            side.look_up(ids, &mut near);
-            visits += near.iter().map(|n| n.len()).sum::<usize>();
-            black_box(near.iter().fold(0, |peeks, n| peeks ^ n.peek()));
-            for neighbours in &near {
-                neighbours.for_each(&mut visit);
-            }
-        }
-        visits
+    /// What leads one step ahead.
+    pub(super) fn ahead(&self) -> &[Side<'a>] {
+        &self.ahead
     }
 
     /// Calls `visit` with everything from which one step leads to `id`.
@@ -192,14 +184,21 @@ impl<'a> Ways<'a> {
 
 /// The numbers of the entities that a question begins at, each once, in the order given.
 pub(super) fn roots(snapshot: &Snapshot, refs: &[EntityRef]) -> Result<Vec<u32>, QueryError> {
+    let id = |key: &EntityRef| -> Result<u32, QueryError> {
+        let entity = snapshot.entity(key);
+        let entity = entity.ok_or_else(|| QueryError::NotFound(key.clone()))?;
+        Ok(entity.id.get())
+    };
+    // Most questions have one, which needs no set.
+    if let [alone] = refs {
+        return Ok(vec![id(alone)?]);
+    }
     let mut found = Vec::with_capacity(refs.len());
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     for key in refs {
-        let entity = snapshot
-            .entity(key)
-            .ok_or_else(|| QueryError::NotFound(key.clone()))?;
-        if seen.insert(entity.id) {
-            found.push(entity.id.get());
+        let id = id(key)?;
+        if seen.insert(id) {
+            found.push(id);
         }
     }
     Ok(found)

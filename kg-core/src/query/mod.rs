@@ -13,6 +13,7 @@ mod direction;
 mod docs;
 mod dot;
 mod error;
+mod layer;
 mod mermaid;
 mod order;
 mod paths;

@@ -6,6 +6,7 @@
 use super::bits::Bits;
 use super::budget::{Budget, Meter};
 use super::direction::Ways;
+use super::layer::Layer;
 use super::order::Order;
 use crate::snapshot::Snapshot;
 
@@ -88,21 +89,25 @@ impl<'a> Walk<'a> {
     }
 
     fn next_layer(&mut self, meter: &mut Meter<'_>) -> (Vec<u32>, bool) {
-        let mut layer = Vec::new();
+        let (mut layer, mut near) = (Layer::default(), Vec::with_capacity(2 * AT_ONCE));
         let Self {
             ways, met, layers, ..
         } = self;
         for some in layers.last().map_or(&[][..], |last| last).chunks(AT_ONCE) {
-            let visits = ways.ahead_of(some, |next| {
-                if met.insert(next) {
-                    layer.push(next);
+            let mut spent = some.len();
+            for side in ways.ahead() {
+                let visits = side.look_up(some, &mut near);
+                spent += visits;
+                layer.make_room(visits);
+                for neighbours in &near {
+                    neighbours.for_each(|next| layer.add_if(met.insert(next), next));
                 }
-            });
-            if meter.spend(some.len() + visits) {
-                return (layer, true);
+            }
+            if meter.spend(spent) {
+                return (layer.into(), true);
             }
         }
-        (layer, false)
+        (layer.into(), false)
     }
 
     /// Keeps the first `most` of a layer by kind and name.
@@ -118,11 +123,13 @@ impl<'a> Walk<'a> {
     /// Whether the last layer leads to anything new.
     fn goes_on(&self) -> bool {
         let last = self.layers.last().map_or(&[][..], |last| last);
+        let is_new = |next| !self.met.contains(next);
+        let mut near = Vec::new();
         last.chunks(AT_ONCE).any(|some| {
-            let mut new = false;
-            self.ways
-                .ahead_of(some, |next| new |= !self.met.contains(next));
-            new
+            self.ways.ahead().iter().any(|side| {
+                side.look_up(some, &mut near);
+                near.iter().any(|neighbours| neighbours.iter().any(is_new))
+            })
         })
     }
 
