@@ -4,7 +4,6 @@
 //! the store before, starts what runs after, and ends everything in reverse: health first, then calls, then the committer,
 //! then the store.
 
-use crate::at_work::AtWork;
 use crate::committer::CommitterTask;
 use crate::config::{Config, ConfigError, ServeArgs};
 use crate::connection::Connection;
@@ -300,9 +299,8 @@ fn serve_calls(
     };
     let wrong =
         |error: tonic_reflection::server::Error| ServeError::Ended("reflection", error.to_string());
-    let at_work = AtWork::default();
     let router = tonic::transport::Server::builder()
-        .layer(CallLayer::new(&metrics, at_work.clone()))
+        .layer(CallLayer::new(&metrics))
         .max_concurrent_streams(STREAMS)
         .http2_max_pending_accept_reset_streams(Some(RESETS))
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
@@ -325,7 +323,7 @@ fn serve_calls(
     // acknowledge the one before.
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
-        .map_ok(move |stream| Connection::new(stream, at_work.clone()));
+        .map_ok(Connection::new);
     Ok(async move {
         router
             .serve_with_incoming_shutdown(incoming, stopping.begun())

@@ -2,16 +2,16 @@
 //!
 //! Below tonic each reply would go to the socket by itself, as soon as its call has ended, though others are about to end: with
 //! many calls in flight, sending is then the largest part of what a read costs. So a flush lets the tasks that are waiting for
-//! a thread run first, once, and then sends what they have added. A reply waits for as long as these run. Where no other call is
-//! being worked out it is sent at once: to go behind nobody would still wake another thread.
+//! its thread run first, once, and then sends what they have added. A reply waits for as long as these run, and a
+//! client alone for nothing, since nobody else waits.
 
-use crate::at_work::AtWork;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// Bytes that wait for others before all are sent.
@@ -20,23 +20,24 @@ const MOST: usize = 64 * 1024;
 /// The connection.
 pub struct Connection {
     stream: TcpStream,
-    at_work: AtWork,
     /// What has to be sent, and how much of it is.
     ready: Vec<u8>,
     sent: usize,
-    /// Whether the others had their turn since the last flush.
+    /// The others' turn, while it lasts.
+    turn: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Whether they had it since the last flush.
     waited: bool,
 }
 
 impl Connection {
     /// Around a stream whose every write is sent at once.
     #[must_use]
-    pub fn new(stream: TcpStream, at_work: AtWork) -> Self {
+    pub fn new(stream: TcpStream) -> Self {
         Self {
             stream,
-            at_work,
             ready: Vec::new(),
             sent: 0,
+            turn: None,
             waited: false,
         }
     }
@@ -89,11 +90,12 @@ impl AsyncWrite for Connection {
         if this.ready.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if !this.waited && this.at_work.anyone() {
+        if !this.waited {
+            // Not by waking ourselves: that wakes another thread as well, which takes this task or one of those before it.
+            let turn = this.turn.get_or_insert_with(|| Box::pin(yield_now()));
+            ready!(turn.as_mut().poll(cx));
+            this.turn = None;
             this.waited = true;
-            // A task that wakes itself goes behind those that wait.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
         }
         ready!(this.send(cx))?;
         this.waited = false;
@@ -137,14 +139,12 @@ mod tests {
         let at = listener.local_addr().expect("it is bound");
         let (client, accepted) = tokio::join!(TcpStream::connect(at), listener.accept());
         let (stream, _) = accepted.expect("it was accepted");
-        let connection = Connection::new(stream, AtWork::default());
-        (connection, client.expect("it is connected"))
+        (Connection::new(stream), client.expect("it is connected"))
     }
 
     #[tokio::test]
     async fn a_flush_sends_what_waiting_tasks_add() {
         let (connection, mut client) = pair().await;
-        let _working = connection.at_work.begin();
         let shared = Arc::new(tokio::sync::Mutex::new(connection));
         let mine = shared.clone();
         let flushed = tokio::spawn(async move {
@@ -166,19 +166,6 @@ mod tests {
         let mut read = [0; 64];
         let n = client.read(&mut read).await.expect("it arrives");
         assert_eq!(&read[..n], b"first second");
-    }
-
-    #[tokio::test]
-    async fn a_reply_alone_is_sent_at_once() {
-        let (mut connection, mut client) = pair().await;
-        connection.write_all(b"alone").await.expect("room");
-        let flushed = futures::poll!(std::future::poll_fn(
-            |cx| Pin::new(&mut connection).poll_flush(cx)
-        ));
-        assert!(flushed.is_ready());
-        let mut read = [0; 64];
-        let n = client.read(&mut read).await.expect("it arrives");
-        assert_eq!(&read[..n], b"alone");
     }
 
     #[tokio::test]

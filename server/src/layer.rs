@@ -3,7 +3,6 @@
 //! It is paid for by every call, and a read is short: so a call carries no text of its own but its id, and its span, which
 //! would cost more than the read, is made when something is logged. See [`in_call`].
 
-use crate::at_work::AtWork;
 use crate::methods::{Method, Methods, name_of};
 use crate::metrics::Metrics;
 use crate::rpc::freshness::last_moment;
@@ -48,18 +47,16 @@ struct Counts {
     process: String,
     /// A number for each call of this process; unique, ordering nothing.
     calls: AtomicU64,
-    at_work: AtWork,
 }
 
 impl CallLayer {
-    /// Counts in `metrics`, and in `at_work` until there is an answer.
+    /// Counts in `metrics`.
     #[must_use]
-    pub fn new(metrics: &Arc<Metrics>, at_work: AtWork) -> Self {
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
         Self(Arc::new(Counts {
             methods: Methods::new(metrics),
             process: format!("{:x}-", std::process::id()),
             calls: AtomicU64::default(),
-            at_work,
         }))
     }
 }
@@ -100,7 +97,6 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Named {
         let call = Call::begin(&self.layer.0, &request);
-        let working = self.layer.0.at_work.begin();
         let (name, span) = (call.name.clone(), call.span.clone());
         // The clone that was polled ready is the one to call.
         let ready = self.inner.clone();
@@ -113,7 +109,6 @@ where
                 Some(Err(panic)) => after_panic(&*panic),
                 None => status::deadline("answering").into_http(),
             };
-            drop(working);
             Ok(call.respond(response))
         };
         Named {
