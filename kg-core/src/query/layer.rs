@@ -1,6 +1,8 @@
 //! A layer of a walk while it grows, without a branch: whether an id is new cannot be foretold, and a wrong guess costs more
 //! than a write that is not needed.
 
+use super::bits::Bits;
+
 /// A layer that grows.
 #[derive(Default)]
 pub(super) struct Layer {
@@ -18,11 +20,17 @@ impl Layer {
         }
     }
 
-    /// Writes the id where the next one comes, and counts it if it is new.
+    /// Adds those of `ids` that are not met yet, and meets them. There is room for all.
     #[inline]
-    pub(super) fn add_if(&mut self, is_new: bool, id: u32) {
-        self.ids[self.len] = id;
-        self.len += usize::from(is_new);
+    pub(super) fn add_new(&mut self, ids: &[u32], met: &mut Bits) {
+        let room = &mut self.ids[self.len..];
+        // Kept in a register: as a field it would be read and written anew for each id.
+        let mut added = 0;
+        for &id in ids {
+            room[added] = id;
+            added += usize::from(met.insert(id));
+        }
+        self.len += added;
     }
 }
 

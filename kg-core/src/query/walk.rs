@@ -100,7 +100,7 @@ impl<'a> Walk<'a> {
                 spent += visits;
                 layer.make_room(visits);
                 for neighbours in &near {
-                    neighbours.for_each(|next| layer.add_if(met.insert(next), next));
+                    neighbours.for_each_slice(|ids| layer.add_new(ids, met));
                 }
             }
             if meter.spend(spent) {

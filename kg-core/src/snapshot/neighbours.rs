@@ -78,11 +78,15 @@ impl<'a> Neighbours<'a> {
     /// Calls `visit` with each id, ascending: what `iter` does, without its bookkeeping.
     #[inline]
     pub fn for_each(self, mut visit: impl FnMut(u32)) {
+        self.for_each_slice(|ids| ids.iter().copied().for_each(&mut visit));
+    }
+
+    /// Calls `visit` with the ids, ascending, as they stand together.
+    #[inline]
+    pub(crate) fn for_each_slice(self, mut visit: impl FnMut(&[u32])) {
         match self.0 {
-            Ids::List(ids) => ids.iter().copied().for_each(visit),
-            Ids::Tree(root) => {
-                root.for_each_chunk(&mut |ids| ids.iter().copied().for_each(&mut visit));
-            }
+            Ids::List(ids) => visit(ids),
+            Ids::Tree(root) => root.for_each_chunk(&mut visit),
         }
     }
 }
