@@ -1,8 +1,9 @@
 //! The log in SQLite: WAL mode, every commit synced, one multi-row statement per batch.
 //!
-//! One connection writes and one reads, each behind its lock. A compaction runs in a task of its own, so that a caller
-//! that is dropped half-way leaves no half transaction behind; an append that is dropped breaks the log. A batch is one transaction: the look at the log's end, the
-//! insert, the commit. Only then the watermark is moved, and only then the append returns.
+//! One connection writes and one reads, each behind its lock. A compaction runs in a task of its own, so that it ends also
+//! when its caller does not wait; what is left of an append that is dropped half-way is rolled back by the next one. A batch
+//! is one transaction: the look at the log's end, the insert, the commit. Only then the watermark is moved, and only then
+//! the append returns.
 //!
 //! A full disk rolls the transaction back and is no more than that. Any other failure of the file breaks the log for good:
 //! after a failed sync nobody can say what is on the disk.
@@ -17,7 +18,7 @@ use super::watermark::Watermark;
 use kg_core::log::{AppendError, Batch, CommitLog, ReadError, Record};
 use sqlx::{Connection, Row, SqliteConnection};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Mutex;
 use writer::{WatermarkFault, Writer};
@@ -36,6 +37,8 @@ struct Shared {
     writer: Mutex<Option<Writer>>,
     reader: Mutex<Option<SqliteConnection>>,
     broken: OnceLock<String>,
+    /// Whether a write was dropped half-way. Relaxed: it is written and read under the lock of `writer`.
+    abandoned: AtomicBool,
     watermark_fault: WatermarkFault,
     /// Relaxed throughout: a count that orders nothing.
     appended_bytes: AtomicU64,
@@ -59,6 +62,7 @@ impl SqliteLog {
             writer: Mutex::new(Some(writer)),
             reader: Mutex::new(Some(reader)),
             broken: OnceLock::new(),
+            abandoned: AtomicBool::new(false),
             watermark_fault,
             appended_bytes: AtomicU64::new(0),
             lock: std::sync::Mutex::new(Some(lock)),
@@ -138,7 +142,7 @@ impl SqliteLog {
             .unwrap_or_else(|e| Err(AppendError::Broken(format!("the writing task ended: {e}"))))
     }
 
-    /// Runs `work` on the writer. Whoever drops this future half-way breaks the log.
+    /// Runs `work` on the writer. What is left of it when this future is dropped half-way is rolled back by the next one.
     async fn write_here<T>(
         &self,
         work: impl for<'a> FnOnce(&'a mut Writer) -> writer::Working<'a, T>,
@@ -151,7 +155,11 @@ impl SqliteLog {
         let Some(writer) = writer.as_mut() else {
             return Err(AppendError::Broken("the store is closed".into()));
         };
-        let half_way = HalfWay(&shared.broken);
+        let left_open = shared.abandoned.swap(false, Ordering::Relaxed);
+        let half_way = HalfWay(shared);
+        if left_open {
+            writer.roll_back_if_open().await;
+        }
         let done = work(writer).await;
         std::mem::forget(half_way);
         if let Err(AppendError::Broken(why)) = &done {
@@ -161,13 +169,18 @@ impl SqliteLog {
     }
 }
 
-/// Breaks the log when it is dropped, by a panic or because nobody waits any more: a transaction may be open then, within
-/// which a record that is inserted alone would look committed.
-struct HalfWay<'a>(&'a OnceLock<String>);
+/// Notes, when it is dropped, that a write was left half-way: a transaction may be open then, within which a record that is
+/// inserted alone would look committed. If nobody waits any more, the next write rolls it back first; a panic breaks the
+/// log.
+struct HalfWay<'a>(&'a Shared);
 
 impl Drop for HalfWay<'_> {
     fn drop(&mut self) {
-        let _ = self.0.set("a write was abandoned half-way".into());
+        if std::thread::panicking() {
+            let _ = self.0.broken.set("a bug ended a write half-way".into());
+        } else {
+            self.0.abandoned.store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -216,6 +216,11 @@ impl Writer {
         }
     }
 
+    /// Rolls back what an abandoned write may have left open. SQLite calls it an error where nothing is.
+    pub(super) async fn roll_back_if_open(&mut self) {
+        let _ = run(&mut self.connection, "ROLLBACK").await;
+    }
+
     async fn roll_back(&mut self) -> Result<(), AppendError> {
         run(&mut self.connection, "ROLLBACK")
             .await
