@@ -8,13 +8,17 @@ use crate::committer::CommitterTask;
 use crate::config::{Config, ConfigError, ServeArgs};
 use crate::connection::Connection;
 use crate::health::Health;
+use crate::hints::{AddressError, Hints};
 use crate::http::{Shown, routes};
 use crate::layer::CallLayer;
 use crate::load::{LoadError, load};
 use crate::metrics::Metrics;
 use crate::rpc::{Admin, Context, GraphRpc, QueryRpc, Shortcut};
 use crate::shutdown::{Shutdown, on_signals};
-use crate::storage::{self, Backend, KeeperPolicy, OpenError, OpenOptions, Opened, StoreFiles};
+use crate::standing::Standing;
+use crate::storage::{
+    self, Backend, KeeperPolicy, OpenError, OpenOptions, Opened, SharedKeeper, StoreFiles, StoreUrl,
+};
 use crate::store::ServerStore;
 use amadeus_proto::FILE_DESCRIPTOR_SET;
 use amadeus_proto::v1::admin_service_server::AdminServiceServer;
@@ -49,6 +53,8 @@ const STOPPING: Key<Shutdown> = Key::new("stopping");
 const GRAPH: Key<Arc<Graph>> = Key::new("graph");
 const STORE: Key<Arc<ServerStore>> = Key::new("store");
 const HEALTH: Key<Health> = Key::new("health");
+const HINTS: Key<Hints> = Key::new("hints");
+const STANDING: Key<Standing> = Key::new("standing");
 const CONTEXT: Key<Arc<Context>> = Key::new("context");
 
 /// Why the server could not start or had to end.
@@ -63,6 +69,9 @@ pub enum ServeError {
     /// A part could not be built.
     #[error(transparent)]
     Part(#[from] ResolveError),
+    /// The address of Redis cannot be used.
+    #[error(transparent)]
+    Redis(#[from] AddressError),
     /// The file of `--load` cannot be imported.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -102,13 +111,15 @@ impl App {
         };
         let history = opened.history.clone();
         let (url, log, files) = (
-            args.store.clone(),
+            StoreUrl::shown(&args.store),
             opened.backend.clone(),
             opened.files.clone(),
         );
 
         provider.register(METRICS, |_| Metrics::new());
         provider.register(SHUTDOWN, |_| built(Shutdown::default()));
+        provider.register(HINTS, |_| built(Hints::default()));
+        provider.register(STANDING, |_| built(Standing::default()));
         provider.register(STOPPING, |_| built(Shutdown::default()));
         provider.register(GRAPH, move |_| {
             built(Arc::new(Graph::new(history.clone(), &options)))
@@ -128,6 +139,8 @@ impl App {
                 (*graph).clone(),
                 (*shutdown).clone(),
                 chain.resolve(METRICS)?,
+                chain.resolve(STANDING)?,
+                (*chain.resolve(HINTS)?).clone(),
             ))
         });
         provider.register(CONTEXT, |chain| {
@@ -159,7 +172,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     on_signals(asked.clone())?;
     if let Some(backup) = &args.from_backup {
         storage::create_from_backup(&args.store, backup).await?;
-        tracing::info!(backup = %backup.display(), store = %args.store, "made a new store of a backup");
+        tracing::info!(backup = %backup.display(), store = %StoreUrl::shown(&args.store), "made a new store of a backup");
     }
     let options = open_options(args);
     let opened = tokio::select! {
@@ -179,12 +192,30 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let (grpc_at, http_at) = (at(&grpc, args.listen), at(&http, args.http));
 
     let log = opened.backend.clone();
-    let committer = CommitterTask::new(graph.clone(), log.clone(), metrics.clone(), seed());
+    let hints: Hints = (*app.part(HINTS)?).clone();
+    if let Some(redis) = &args.redis {
+        hints
+            .start(redis, opened.store_id.clone(), metrics.clone())
+            .await?;
+    }
+    let committer = CommitterTask::new(
+        graph.clone(),
+        log.clone(),
+        metrics.clone(),
+        hints,
+        app.part(STANDING)?,
+        seed(),
+    );
     let committer: JoinHandle<Backend> = tokio::spawn(committer.run());
-    let keeper = opened.files.as_ref().map(|files| {
+    let mut keeper = opened.files.as_ref().map(|files| {
         let (keeper, graph) = (files.keeper.clone(), graph.clone());
         tokio::spawn(async move { keeper.run(&graph).await })
     });
+    if let Backend::Postgres(log) = &log {
+        let keeper_of_log = SharedKeeper::new(log.clone(), opened.store_id.clone(), options.keeper);
+        let graph = graph.clone();
+        keeper = Some(tokio::spawn(async move { keeper_of_log.run(&graph).await }));
+    }
 
     let store = Running {
         graph: graph.clone(),
@@ -225,7 +256,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     )?);
 
     let revision = graph.revisions().0;
-    tracing::info!(grpc = %grpc_at, http = %http_at, store = %args.store, revision, "serving");
+    tracing::info!(grpc = %grpc_at, http = %http_at, store = %StoreUrl::shown(&args.store), revision, "serving");
 
     let ended = tokio::select! {
         () = asked.begun() => {

@@ -2,12 +2,19 @@
 //!
 //! One loop: stage what waits, append it as one batch, settle. All decisions are `kg_core::commit::Committer`'s; this file
 //! awaits, measures, and pauses between tries. It runs until the graph is closed and drained.
+//!
+//! Where other servers write to the same log it follows them as well: whenever nothing waits it looks for what they wrote,
+//! after each hint and at least every [`POLL`]; while it writes, an append that was not the first finds it out. A log that
+//! does not answer poisons nothing. Whoever has waited for [`NOTICE`] is told that the outcome is unknown, and the batch goes
+//! on being appended until it is known.
 
+use crate::hints::Hints;
 use crate::metrics::Metrics;
+use crate::standing::Standing;
 use crate::storage::Backend;
 use futures::FutureExt as _;
 use kg_core::commit::{CommitError, Committer, Graph, Settled, Staged};
-use kg_core::log::{AppendError, CommitLog};
+use kg_core::log::{AppendError, CommitLog, ReadError};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +27,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Records read at a time when another writer was first.
 const CATCH_UP: usize = 1_000;
 
+/// How long a server does not look for what others wrote, where no hint comes.
+pub const POLL: Duration = Duration::from_millis(100);
+
+/// How long a log may be out of reach before those who wait for it are told.
+const NOTICE: Duration = Duration::from_secs(5);
+
 /// Bytes of waiting transactions whose planning takes a thread for milliseconds.
 const LONG_BYTES: usize = 1024 * 1024;
 
@@ -28,16 +41,33 @@ pub struct CommitterTask {
     committer: Committer,
     log: Backend,
     metrics: Arc<Metrics>,
+    hints: Hints,
+    standing: Arc<Standing>,
+    /// When the log was last asked for what others wrote.
+    looked: Instant,
+    /// Since when the log has been out of reach.
+    unreachable: Option<Instant>,
 }
 
 impl CommitterTask {
     /// Sets the task up. `seed` makes the batch ids of different processes differ.
     #[must_use]
-    pub fn new(graph: Arc<Graph>, log: Backend, metrics: Arc<Metrics>, seed: u64) -> Self {
+    pub fn new(
+        graph: Arc<Graph>,
+        log: Backend,
+        metrics: Arc<Metrics>,
+        hints: Hints,
+        standing: Arc<Standing>,
+        seed: u64,
+    ) -> Self {
         Self {
             committer: Committer::new(graph, seed),
             log,
             metrics,
+            hints,
+            standing,
+            looked: Instant::now(),
+            unreachable: None,
         }
     }
 
@@ -58,12 +88,22 @@ impl CommitterTask {
         let graph = self.committer.graph().clone();
         loop {
             let epoch = graph.work_epoch();
+            if self.log.is_shared() && self.looked.elapsed() >= POLL {
+                self.follow().await;
+            }
             let began = Instant::now();
             if let Some(staged) = self.stage() {
                 self.metrics.commit_stage("plan", began.elapsed());
                 self.commit(staged).await;
             } else if graph.is_drained() {
                 return;
+            } else if self.log.is_shared() {
+                let rest = POLL.saturating_sub(self.looked.elapsed());
+                tokio::select! {
+                    () = graph.listen_for_work(epoch) => {}
+                    () = self.hints.heard() => self.follow().await,
+                    () = tokio::time::sleep(rest) => {}
+                }
             } else {
                 graph.listen_for_work(epoch).await;
             }
@@ -95,27 +135,61 @@ impl CommitterTask {
             match self.committer.settle(staged, appended) {
                 Settled::Done => {
                     self.metrics.commit_stage("publish", began.elapsed());
+                    self.hints.tell(self.committer.graph().revisions().0);
                     return;
                 }
                 Settled::Repeat(same) => {
+                    staged = same;
+                    if let Some(error) = self.overdue("the log does not answer") {
+                        staged.give_notice(&error);
+                        self.committer.fail_waiting(&error);
+                        if self.committer.graph().is_drained() {
+                            tracing::error!(
+                                "the last batch is left to the log: its outcome is not known"
+                            );
+                            return;
+                        }
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
-                    staged = same;
                 }
                 Settled::CatchUp => return self.catch_up().await,
             }
         }
     }
 
-    fn report(&self, staged: &Staged, appended: &Result<(), AppendError>) {
+    fn report(&mut self, staged: &Staged, appended: &Result<(), AppendError>) {
         self.metrics.commit_batch(staged.transactions());
         match appended {
-            Ok(()) => self.metrics.degraded("store", false),
-            Err(AppendError::MovedOn { last }) => tracing::debug!(last, "another writer was first"),
+            Ok(()) => self.answered(),
+            Err(AppendError::MovedOn { last }) => {
+                self.answered();
+                tracing::debug!(last, "another writer was first");
+            }
             Err(error) => {
                 self.metrics.degraded("store", true);
                 tracing::error!(%error, transactions = staged.transactions(), "append failed");
             }
+        }
+    }
+
+    /// Looks for what other servers wrote, and shows it.
+    async fn follow(&mut self) {
+        self.looked = Instant::now();
+        let head = self.committer.graph().revisions().0;
+        match self.log.last_revision().await {
+            Ok(last) => {
+                self.answered();
+                self.metrics.replica_lag(last.saturating_sub(head));
+                if last > head {
+                    self.catch_up().await;
+                } else if last < head {
+                    self.give_up(&format!(
+                        "the log ends at revision {last}, and this server has shown revision {head}: it is not the log that was written to"
+                    ));
+                }
+            }
+            Err(error) => self.not_read(head, &error).await,
         }
     }
 
@@ -126,14 +200,50 @@ impl CommitterTask {
             let records = match self.log.read(head + 1, CATCH_UP).await {
                 Ok(records) if records.is_empty() => return,
                 Ok(records) => records,
-                Err(error) => return self.give_up(&format!(
-                    "what another writer committed after revision {head} cannot be read: {error}"
-                )),
+                Err(error) => return self.not_read(head, &error).await,
             };
+            self.looked = Instant::now();
             if let Err(error) = self.committer.catch_up(records) {
                 return self.give_up(&format!("the log contradicts this server: {error}"));
             }
         }
+    }
+
+    /// What others wrote could not be read. A shared log that does not answer will answer again.
+    async fn not_read(&mut self, head: u64, error: &ReadError) {
+        let what =
+            format!("what another writer committed after revision {head} cannot be read: {error}");
+        if !matches!(error, ReadError::Io(_)) || !self.log.is_shared() {
+            return self.give_up(&what);
+        }
+        tracing::error!(%error, head, "the log cannot be read");
+        self.metrics.degraded("store", true);
+        if let Some(error) = self.overdue(&what) {
+            self.committer.fail_waiting(&error);
+        }
+        tokio::time::sleep(FIRST_PAUSE).await;
+    }
+
+    fn answered(&mut self) {
+        if self.committer.graph().poisoned().is_some() {
+            return;
+        }
+        self.metrics.degraded("store", false);
+        if self.unreachable.take().is_some() {
+            tracing::info!("the log answers again");
+            self.standing.note(None);
+        }
+    }
+
+    /// What those who wait are told, once the log has been out of reach for so long.
+    fn overdue(&mut self, what: &str) -> Option<CommitError> {
+        let since = *self.unreachable.get_or_insert_with(Instant::now);
+        self.standing.note(Some(what.to_owned()));
+        (since.elapsed() >= NOTICE).then(|| {
+            CommitError::Unavailable(format!(
+                "{what}; whether this was written is not known: try again with the same request id"
+            ))
+        })
     }
 
     fn give_up(&mut self, why: &str) {

@@ -3,6 +3,7 @@
 //! clap knows the first two and where each value came from; this file adds the third. An unknown key is an error, and
 //! `--print-config` shows each value with its origin.
 
+use crate::storage::StoreUrl;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 use std::fmt;
@@ -34,9 +35,18 @@ pub struct ServeArgs {
     )]
     pub http: SocketAddr,
 
-    /// Where the graph is kept: memory: or sqlite://PATH
-    #[arg(long, env = "AMADEUS_STORE", default_value = "sqlite://amadeus-data/amadeus.db", value_name = "URL", value_parser = store_url)]
+    /// Where the graph is kept: memory:, sqlite://PATH, or postgres://USER@HOST/DATABASE, which many servers share
+    #[arg(long, env = "AMADEUS_STORE", hide_env_values = true, default_value = "sqlite://amadeus-data/amadeus.db", value_name = "URL", value_parser = store_url)]
     pub store: String,
+
+    /// Redis, through which servers that share a store tell each other of writes; they work without it, later
+    #[arg(
+        long,
+        env = "AMADEUS_REDIS",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub redis: Option<String>,
 
     /// File to import at start if the graph is empty
     #[arg(long, env = "AMADEUS_LOAD", value_name = "FILE")]
@@ -158,7 +168,7 @@ pub struct Config {
 }
 
 /// The keys of a file, with the parser of each.
-const KEYS: [(&str, Set); 12] = [
+const KEYS: [(&str, Set); 13] = [
     ("listen", |args, value| {
         parse(value, |text| {
             text.parse()
@@ -175,6 +185,12 @@ const KEYS: [(&str, Set); 12] = [
     }),
     ("store", |args, value| {
         parse(value, |text| store_url(text).map(|url| args.store = url))
+    }),
+    ("redis", |args, value| {
+        parse(value, |text| {
+            args.redis = Some(text.to_owned());
+            Ok(())
+        })
     }),
     ("load", |args, value| {
         parse(value, |text| {
@@ -267,7 +283,11 @@ impl Config {
         let value = |key: &str| match key {
             "listen" => quoted(&args.listen),
             "http" => quoted(&args.http),
-            "store" => quoted(&args.store),
+            "store" => quoted(&StoreUrl::shown(&args.store)),
+            "redis" => args
+                .redis
+                .as_ref()
+                .map_or_else(|| "\"\"".into(), |url| quoted(&StoreUrl::shown(url))),
             "load" => args
                 .load
                 .as_ref()
@@ -339,7 +359,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 fn store_url(text: &str) -> Result<String, String> {
-    crate::storage::StoreUrl::parse(text)
+    StoreUrl::parse(text)
         .map(|_| text.to_owned())
         .map_err(|error| error.to_string())
 }

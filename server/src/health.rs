@@ -1,7 +1,9 @@
 //! Health: what is true of each part, told to gRPC health checks, to `/readyz` and to the metrics alike.
 
+use crate::hints::Hints;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
+use crate::standing::Standing;
 use kg_core::commit::Graph;
 use std::sync::Arc;
 use tonic_health::ServingStatus;
@@ -28,16 +30,26 @@ pub struct Health {
     graph: Arc<Graph>,
     shutdown: Shutdown,
     metrics: Arc<Metrics>,
+    standing: Arc<Standing>,
+    hints: Hints,
 }
 
 impl Health {
     /// Watches over these.
     #[must_use]
-    pub fn new(graph: Arc<Graph>, shutdown: Shutdown, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        graph: Arc<Graph>,
+        shutdown: Shutdown,
+        metrics: Arc<Metrics>,
+        standing: Arc<Standing>,
+        hints: Hints,
+    ) -> Self {
         Self {
             graph,
             shutdown,
             metrics,
+            standing,
+            hints,
         }
     }
 
@@ -58,7 +70,18 @@ impl Health {
                 part: "store",
                 fault: store,
             },
+            Check {
+                part: "log",
+                fault: self.standing.fault(),
+            },
         ]
+    }
+
+    /// What does not do what it should, though everything is served: each part with the reason.
+    #[must_use]
+    pub fn degraded(&self) -> Vec<(&'static str, String)> {
+        let redis = self.hints.fault();
+        redis.map(|why| ("redis", why)).into_iter().collect()
     }
 
     /// Whether writes and reads are both served.

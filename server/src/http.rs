@@ -53,6 +53,11 @@ async fn readyz(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Respon
             None => Ok(()),
         };
     }
+    if verbose {
+        for (part, why) in shown.health.degraded() {
+            let _ = writeln!(body, "[~] {part} degraded: {why}");
+        }
+    }
     let _ = writeln!(body, "{}", if ready { "ok" } else { "not ready" });
     let status = if ready {
         StatusCode::OK

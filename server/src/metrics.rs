@@ -38,6 +38,7 @@ pub struct Metrics {
     resyncs: IntCounter,
     degraded: IntGaugeVec,
     checkpoint_revision: IntGauge,
+    replica_lag: IntGauge,
 }
 
 impl Metrics {
@@ -135,6 +136,10 @@ impl Metrics {
                 "amadeus_checkpoint_revision",
                 "Revision of the newest checkpoint",
             )?,
+            replica_lag: gauge(
+                "amadeus_replica_lag_revisions",
+                "Revisions that other servers wrote and this one had not shown when it last looked",
+            )?,
             registry,
         })
     }
@@ -182,6 +187,11 @@ impl Metrics {
     /// A checkpoint of this revision is durable.
     pub fn checkpointed(&self, revision: u64) {
         self.checkpoint_revision.set(int(revision));
+    }
+
+    /// So many revisions of other servers were not shown yet.
+    pub fn replica_lag(&self, revisions: u64) {
+        self.replica_lag.set(int(revisions));
     }
 
     /// Watches that are open.

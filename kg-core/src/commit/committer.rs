@@ -45,6 +45,13 @@ impl Staged {
     pub fn transactions(&self) -> usize {
         self.answers.len()
     }
+
+    /// Tells all who wait for this batch that its outcome is not known. The batch itself has still to be settled.
+    pub fn give_notice(&mut self, error: &CommitError) {
+        for (submission, _) in std::mem::take(&mut self.answers) {
+            submission.completer.complete(Err(error.clone()));
+        }
+    }
 }
 
 enum Answer {
@@ -184,6 +191,7 @@ impl Committer {
         match appended {
             Ok(()) => self.publish(staged),
             Err(AppendError::Full(why)) => fail(staged, &CommitError::StoreFull(why)),
+            Err(AppendError::Unavailable(why)) => fail(staged, &CommitError::Unavailable(why)),
             Err(AppendError::Broken(why)) => {
                 let why = format!(
                     "the store failed and takes no more writes until the server is restarted: {why}"
@@ -372,10 +380,8 @@ fn complete(answers: Vec<(Submission, Answer)>, snapshot: &Arc<Snapshot>) {
     }
 }
 
-fn fail(staged: Staged, error: &CommitError) {
-    for (submission, _) in staged.answers {
-        submission.completer.complete(Err(error.clone()));
-    }
+fn fail(mut staged: Staged, error: &CommitError) {
+    staged.give_notice(error);
 }
 
 impl Published {

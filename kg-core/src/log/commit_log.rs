@@ -29,6 +29,9 @@ pub enum AppendError {
     /// There is no room. Nothing of the batch is in the log; writing may be tried again when there is.
     #[error("the store is full: {0}")]
     Full(String),
+    /// The log cannot be written to now. Nothing of the batch is in the log, and none of it was tried before.
+    #[error("the log cannot be written to: {0}")]
+    Unavailable(String),
     /// Another writer was first: the log ends elsewhere. Nothing of the batch is in it. Catch up and plan again.
     #[error("the log has moved on to revision {last}")]
     MovedOn {
@@ -75,7 +78,7 @@ pub enum ReadError {
 /// 3. The revisions in the log have no gap. A batch whose `after` is not the log's end is refused with `MovedOn` and
 ///    leaves no trace, also when a record of that revision was compacted away.
 /// 4. Appending the batch that the log ends with once more succeeds and changes nothing.
-/// 5. After `Full` and `MovedOn` nothing of the batch is in the log. After `Broken` every further append is refused.
+/// 5. After `Full`, `Unavailable` and `MovedOn` nothing of the batch is in the log. After `Broken` every further append is refused.
 /// 6. `read` returns the records from a revision on, in order, without a gap, exactly as they were appended.
 pub trait CommitLog: Send {
     /// Makes a batch durable.

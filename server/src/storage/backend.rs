@@ -1,5 +1,6 @@
 //! The log of a server, whichever store it is in: dispatched by `match`, so that nothing above is generic over it.
 
+use super::postgres::PostgresLog;
 use super::sqlite::SqliteLog;
 use kg_core::log::{AppendError, Batch, CommitLog, MemoryLog, ReadError, Record};
 
@@ -10,6 +11,8 @@ pub enum Backend {
     Memory(MemoryLog),
     /// In a SQLite file.
     Sqlite(SqliteLog),
+    /// In a PostgreSQL database, with other servers.
+    Postgres(PostgresLog),
 }
 
 impl Backend {
@@ -27,14 +30,21 @@ impl Backend {
                 Ok(revision + 1)
             }
             Self::Sqlite(log) => log.compact(revision).await,
+            Self::Postgres(log) => log.compact(revision).await,
         }
     }
 
-    /// Bytes of records appended since it was opened; 0 in memory.
+    /// Whether other servers write to it as well.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    /// Bytes of records appended since it was opened; 0 where no files grow.
     #[must_use]
     pub fn appended_bytes(&self) -> u64 {
         match self {
-            Self::Memory(_) => 0,
+            Self::Memory(_) | Self::Postgres(_) => 0,
             Self::Sqlite(log) => log.appended_bytes(),
         }
     }
@@ -43,7 +53,7 @@ impl Backend {
     #[must_use]
     pub fn watermark_fault(&self) -> Option<String> {
         match self {
-            Self::Memory(_) => None,
+            Self::Memory(_) | Self::Postgres(_) => None,
             Self::Sqlite(log) => log.watermark_fault(),
         }
     }
@@ -56,6 +66,7 @@ impl Backend {
         match self {
             Self::Memory(_) => Ok(()),
             Self::Sqlite(log) => log.close().await,
+            Self::Postgres(log) => log.close().await,
         }
     }
 }
@@ -65,6 +76,7 @@ impl CommitLog for Backend {
         match self {
             Self::Memory(log) => log.append(batch).await,
             Self::Sqlite(log) => log.append(batch).await,
+            Self::Postgres(log) => log.append(batch).await,
         }
     }
 
@@ -72,6 +84,7 @@ impl CommitLog for Backend {
         match self {
             Self::Memory(log) => log.read(from, limit).await,
             Self::Sqlite(log) => log.read(from, limit).await,
+            Self::Postgres(log) => log.read(from, limit).await,
         }
     }
 
@@ -79,6 +92,7 @@ impl CommitLog for Backend {
         match self {
             Self::Memory(log) => log.last_revision().await,
             Self::Sqlite(log) => log.last_revision().await,
+            Self::Postgres(log) => log.last_revision().await,
         }
     }
 }

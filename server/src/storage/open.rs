@@ -19,6 +19,7 @@ use super::checkpoints::{self, CheckpointFile, Checkpoints};
 use super::files;
 use super::keeper::{Keeper, KeeperPolicy};
 use super::lock::Lock;
+use super::postgres;
 use super::replay::{Failed, Replay, Replayed};
 use super::sqlite::{self, SqliteLog};
 use super::store_id::new_store_id;
@@ -100,6 +101,7 @@ pub async fn open(url: &str, options: &OpenOptions) -> Result<Opened, OpenError>
             files: None,
         }),
         StoreUrl::Sqlite(db) => open_sqlite(&db, options).await,
+        StoreUrl::Postgres(url) => postgres::open(&url, options).await,
     }
 }
 

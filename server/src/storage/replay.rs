@@ -242,7 +242,7 @@ async fn read_pages(
 }
 
 /// The head as it grows, and the ring behind it: the newest snapshots one by one, older ones now and then.
-struct Past {
+pub(super) struct Past {
     head: Snapshot,
     last: u64,
     /// Before this revision nothing is kept: the ring would let it go again.
@@ -253,7 +253,7 @@ struct Past {
 }
 
 impl Past {
-    fn new(base: Snapshot, last: u64, limits: HistoryLimits) -> Self {
+    pub(super) fn new(base: Snapshot, last: u64, limits: HistoryLimits) -> Self {
         let mut past = Self {
             from: last.saturating_sub(limits.revisions as u64),
             head: base,
@@ -272,7 +272,11 @@ impl Past {
         }
     }
 
-    fn fold(&mut self, record: Record) -> Result<(), String> {
+    pub(super) fn head(&self) -> &Snapshot {
+        &self.head
+    }
+
+    pub(super) fn fold(&mut self, record: Record) -> Result<(), String> {
         self.head
             .fold_in_place(&record)
             .map_err(|e| e.to_string())?;
@@ -296,7 +300,7 @@ impl Past {
         }
     }
 
-    fn finish(mut self) -> History {
+    pub(super) fn finish(mut self) -> History {
         self.push();
         self.history
             .unwrap_or_else(|| History::new(Arc::new(self.head), self.limits))

@@ -9,6 +9,8 @@ pub enum StoreUrl {
     Memory,
     /// `sqlite://path`: a file; `sqlite:///path` for one from the root.
     Sqlite(PathBuf),
+    /// `postgres://user@host/database`: shared by many servers. The whole URL, which may hold a password.
+    Postgres(String),
 }
 
 /// A URL that names no store that this program can open.
@@ -22,6 +24,18 @@ pub struct UrlError {
 }
 
 impl StoreUrl {
+    /// A URL as it may be shown: without a password.
+    #[must_use]
+    pub fn shown(url: &str) -> String {
+        let hidden = || {
+            let (scheme, rest) = url.split_once("://")?;
+            let (user, place) = rest.rsplit_once('@')?;
+            let (user, _) = user.split_once(':')?;
+            Some(format!("{scheme}://{user}:...@{place}"))
+        };
+        hidden().unwrap_or_else(|| url.to_owned())
+    }
+
     /// Parses the URL of a store.
     ///
     /// # Errors
@@ -29,10 +43,7 @@ impl StoreUrl {
     pub fn parse(url: &str) -> Result<Self, UrlError> {
         let wrong = |reason| UrlError {
             // A database's URL may hold a password.
-            url: url
-                .split_once('@')
-                .map_or(url, |_| "postgres://...")
-                .to_owned(),
+            url: url.split_once('@').map_or(url, |_| "...").to_owned(),
             reason,
         };
         if url == "memory:" {
@@ -49,11 +60,11 @@ impl StoreUrl {
             return Ok(Self::Sqlite(PathBuf::from(path)));
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Err(wrong(
-                "this build does not support PostgreSQL; use sqlite://path or memory:",
-            ));
+            return Ok(Self::Postgres(url.to_owned()));
         }
-        Err(wrong("stores are memory: and sqlite://path"))
+        Err(wrong(
+            "stores are memory:, sqlite://path and postgres://user@host/database",
+        ))
     }
 }
 
@@ -77,8 +88,17 @@ mod tests {
         ] {
             assert!(StoreUrl::parse(bad).is_err(), "{bad}");
         }
-        let refused = StoreUrl::parse("postgres://me:secret@host/db").expect_err("not built in");
+        for shared in [
+            "postgres://me@host/db",
+            "postgresql://host/db?sslmode=disable",
+        ] {
+            let parsed = StoreUrl::parse(shared);
+            assert_eq!(parsed, Ok(StoreUrl::Postgres(shared.to_owned())));
+        }
+        let shown = StoreUrl::shown("postgres://me:se:cr@t@host/db");
+        assert_eq!(shown, "postgres://me:...@host/db");
+        assert_eq!(StoreUrl::shown("sqlite://a@b:c.db"), "sqlite://a@b:c.db");
+        let refused = StoreUrl::parse("mysql://me:secret@host/db").expect_err("not built in");
         assert!(!refused.to_string().contains("secret"), "{refused}");
-        assert!(refused.to_string().contains("PostgreSQL"), "{refused}");
     }
 }

@@ -37,14 +37,21 @@ pub struct Process {
 impl Process {
     /// Starts the binary below `wrapper` (a program and its arguments, or nothing) on the store in `folder`.
     pub fn start(folder: &Path, wrapper: &[&str], failpoints: &str) -> Self {
+        let store = format!("sqlite://{}", folder.join("graph.db").display());
+        let options = ["--checkpoint-every", "15", "--store", &store];
+        Self::with(folder, wrapper, failpoints, &options)
+    }
+
+    /// Starts it with these options, in `folder`.
+    pub fn with(folder: &Path, wrapper: &[&str], failpoints: &str, options: &[&str]) -> Self {
         let binary = env!("CARGO_BIN_EXE_amadeus");
         let mut words = wrapper.iter().copied().chain([binary]);
         let mut command = Command::new(words.next().unwrap_or(binary));
         command
             .args(words)
             .args(["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-            .args(["--checkpoint-every", "15", "--log", "info", "--store"])
-            .arg(format!("sqlite://{}", folder.join("graph.db").display()))
+            .args(["--log", "info"])
+            .args(options)
             .current_dir(folder)
             .env("AMADEUS_FAILPOINTS", failpoints)
             .stdin(Stdio::null())

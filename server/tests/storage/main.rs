@@ -5,4 +5,5 @@ mod conformance;
 mod damage;
 mod full_disk;
 mod place;
+mod postgres;
 mod restart;

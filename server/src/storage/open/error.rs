@@ -31,6 +31,26 @@ pub enum OpenError {
         /// What SQLite says.
         what: String,
     },
+    /// The URL of a database cannot be used.
+    #[error(
+        "the address of the database cannot be used: {what}. Write postgres://user:password@host:5432/database"
+    )]
+    Address {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The database of a shared store was not reached.
+    #[error(
+        "the database {place} could not be used within {seconds} s: {what}. No other store is used in its place; start the database, or check the address, the user and what it may do"
+    )]
+    Unreachable {
+        /// Where it should be; without a password.
+        place: String,
+        /// How long it was tried.
+        seconds: u64,
+        /// The last answer.
+        what: String,
+    },
     /// There was a store here, and its database is gone.
     #[error(
         "{path} is missing, but {} of it still there. Nothing was changed. Put the database back, or move the rest away to begin with an empty store",

@@ -1,0 +1,154 @@
+//! What is lost and comes back: Redis, and the database.
+
+use std::time::{Duration, Instant};
+
+use amadeus_proto::v1::consistency::Level;
+use testbed::{Postgres, Redis, Signal, free_port};
+use tonic::Code;
+
+use crate::cluster::{Cluster, database_server, level, put, read, soon};
+use crate::process::Process;
+
+fn redis() -> Option<Redis> {
+    Redis::start()
+        .map_err(|missing| eprintln!("skipped: {missing}"))
+        .ok()
+}
+
+#[tokio::test]
+async fn hints_of_redis_spare_the_wait_for_the_next_look_and_are_not_needed() {
+    let (Some(server), Some(redis)) = (database_server(), redis()) else {
+        return;
+    };
+    let cluster = Cluster::start(server.database(), 2, &["--redis", &redis.url()]).await;
+    let (mut one, mut other) = (cluster.members[0].graph(), cluster.members[1].graph());
+    let mut lags = Vec::new();
+    for number in 1..=40 {
+        let reply = one.put_entity(put("a", number, None, "")).await;
+        let revision = reply
+            .expect("written")
+            .into_inner()
+            .header
+            .expect("a header")
+            .revision;
+        let began = Instant::now();
+        let seen = read(&mut other, "a", level(Level::AtLeast(revision))).await;
+        assert_eq!(seen.expect("there").0, number);
+        lags.push(began.elapsed());
+    }
+    lags.sort();
+    // Without hints it would be half of what lies between two looks, 50 ms.
+    assert!(lags[20] < Duration::from_millis(40), "{lags:?}");
+    redis.end(Signal::Kill);
+    one.put_entity(put("a", 41, None, ""))
+        .await
+        .expect("written");
+    assert_eq!(cluster.agree().await, 41);
+    redis.resume();
+    one.put_entity(put("a", 42, None, ""))
+        .await
+        .expect("written");
+    assert_eq!(cluster.agree().await, 42);
+    soon("both say that Redis is back", || async {
+        let back =
+            |member: &crate::cluster::Member| member.process.tail().contains("Redis is back");
+        cluster.members.iter().all(back)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_starts_without_redis_and_says_so() {
+    let Some(server) = database_server() else {
+        return;
+    };
+    let nowhere = format!("redis://127.0.0.1:{}", free_port());
+    let cluster = Cluster::start(server.database(), 1, &["--redis", &nowhere]).await;
+    let mut graph = cluster.members[0].graph();
+    graph
+        .put_entity(put("a", 1, None, ""))
+        .await
+        .expect("written");
+    assert!(cluster.members[0].process.tail().contains("Redis is away"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_database_gone_reads_go_on_and_writes_recover_without_a_call() {
+    let server = match Postgres::start() {
+        Ok(server) => server,
+        Err(missing) => return eprintln!("skipped: {missing}"),
+    };
+    let cluster = Cluster::start(server.database(), 2, &[]).await;
+    let (mut one, mut other) = (cluster.members[0].graph(), cluster.members[1].graph());
+    one.put_entity(put("a", 1, None, "first"))
+        .await
+        .expect("written");
+    assert_eq!(cluster.agree().await, 1);
+    server.end(Signal::Kill);
+    for graph in [&mut one, &mut other] {
+        assert_eq!(read(graph, "a", None).await.expect("reads go on").0, 1);
+    }
+    let refused = one.put_entity(put("a", 2, None, "second")).await;
+    let refused = refused.expect_err("there is no log");
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    server.resume();
+    soon("a write succeeds", || async {
+        let written = cluster.members[1]
+            .graph()
+            .put_entity(put("a", 2, None, "second"))
+            .await;
+        written.is_ok()
+    })
+    .await;
+    assert_eq!(cluster.agree().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_stands_still_leaves_an_unknown_outcome_that_a_retry_settles() {
+    let server = match Postgres::start() {
+        Ok(server) => server,
+        Err(missing) => return eprintln!("skipped: {missing}"),
+    };
+    let cluster = Cluster::start(server.database(), 2, &[]).await;
+    let mut one = cluster.members[0].graph();
+    one.put_entity(put("a", 1, None, "first"))
+        .await
+        .expect("written");
+    server.signal(Signal::Stop);
+    let unknown = one.put_entity(put("a", 2, Some(1), "second")).await;
+    let unknown = unknown.expect_err("nobody answers");
+    assert_eq!(unknown.code(), Code::Unavailable, "{unknown:?}");
+    assert!(unknown.message().contains("request id"), "{unknown:?}");
+    assert_eq!(read(&mut one, "a", None).await.expect("reads go on").0, 1);
+    server.signal(Signal::Continue);
+    let mut other = cluster.members[1].graph();
+    soon("the retry is answered", || {
+        let retry = put("a", 2, Some(1), "second");
+        let mut other = other.clone();
+        async move { other.put_entity(retry).await.is_ok() }
+    })
+    .await;
+    assert_eq!(cluster.agree().await, 2, "it was applied once");
+    assert_eq!(read(&mut other, "a", None).await.expect("there").0, 2);
+}
+
+#[tokio::test]
+async fn a_server_whose_database_is_not_there_ends_with_a_clear_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = format!("postgres://me:hush@127.0.0.1:{}/db", free_port());
+    let began = Instant::now();
+    let mut process = Process::with(folder.path(), &[], "", &["--store", &store]);
+    assert!(process.ready().await.is_none(), "it must not start");
+    assert!(began.elapsed() < Duration::from_secs(30));
+    let said = process.tail();
+    assert!(said.contains("could not be used within"), "{said}");
+    assert!(
+        said.contains("No other store is used in its place"),
+        "{said}"
+    );
+    assert!(!said.contains("hush"), "{said}");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).expect("a folder").count(),
+        0
+    );
+}

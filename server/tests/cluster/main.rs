@@ -1,0 +1,9 @@
+//! Many servers on one PostgreSQL, with and without Redis: one order, whichever of them is asked.
+
+#[path = "../faults/process.rs"]
+#[expect(dead_code, reason = "what dies on cue is told of in the other tests")]
+mod process;
+
+mod cluster;
+mod degraded;
+mod order;
