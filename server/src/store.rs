@@ -49,7 +49,12 @@ impl ServerStore {
     fn files(&self) -> Result<&StoreFiles, StoreError> {
         let nowhere = || {
             StoreError::NotSupported(
-                "a store in memory has no place for backups: serve from sqlite://PATH".into(),
+                if self.log.is_shared() {
+                    "a shared store has its backups where its database has them"
+                } else {
+                    "a store in memory has no place for backups: serve from sqlite://PATH"
+                }
+                .into(),
             )
         };
         self.files.as_ref().ok_or_else(nowhere)
