@@ -4,11 +4,13 @@
 
 mod daemon;
 mod postgres;
+mod proxy;
 mod redis;
 mod user;
 
 pub use daemon::Signal;
 pub use postgres::Postgres;
+pub use proxy::{Mode, Proxy};
 pub use redis::Redis;
 
 use std::net::{Ipv4Addr, TcpListener};

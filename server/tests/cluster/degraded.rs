@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use amadeus_proto::v1::consistency::Level;
-use testbed::{Postgres, Redis, Signal, free_port};
+use testbed::{Mode, Postgres, Proxy, Redis, Signal, free_port};
 use tonic::Code;
 
 use crate::cluster::{Cluster, database_server, level, put, read, soon};
@@ -130,6 +130,93 @@ async fn a_database_that_stands_still_leaves_an_unknown_outcome_that_a_retry_set
     .await;
     assert_eq!(cluster.agree().await, 2, "it was applied once");
     assert_eq!(read(&mut other, "a", None).await.expect("there").0, 2);
+}
+
+/// A new database of this server, by way of a proxy.
+fn behind_a_proxy(server: &Postgres) -> (String, Proxy) {
+    let proxy = Proxy::to(server.port());
+    let direct = server.database();
+    let database = direct.rsplit('/').next().expect("a name");
+    let store = format!("postgres://amadeus@127.0.0.1:{}/{database}", proxy.port());
+    (store, proxy)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_that_is_lost_after_the_insert_is_found_by_the_retry() {
+    let Some(server) = database_server() else {
+        return;
+    };
+    let (store, proxy) = behind_a_proxy(server);
+    let database = store.rsplit('/').next().expect("a name").to_owned();
+    let cluster = Cluster::start(store.clone(), 1, &[]).await;
+    let mut graph = cluster.members[0].graph();
+    graph
+        .put_entity(put("a", 1, None, "first"))
+        .await
+        .expect("written");
+    proxy.set(Mode::Mute);
+    let lost = graph.put_entity(put("a", 2, Some(1), "second")).await;
+    let lost = lost.expect_err("the reply is swallowed");
+    assert_eq!(lost.code(), Code::Unavailable, "{lost:?}");
+    let records = || server.run(&database, "SELECT count(*) FROM amadeus_records");
+    assert_eq!(records(), "2", "it was carried out");
+    proxy.set(Mode::Pass);
+    proxy.cut();
+    soon("the retry is answered", || {
+        let mut graph = graph.clone();
+        async move {
+            let reply = graph.put_entity(put("a", 2, Some(1), "second")).await;
+            let header = reply.ok().and_then(|reply| reply.into_inner().header);
+            header.is_some_and(|header| {
+                assert_eq!(header.revision, 2, "the first outcome");
+                true
+            })
+        }
+    })
+    .await;
+    assert_eq!(records(), "2");
+    assert_eq!(cluster.agree().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_cut_off_serves_reads_and_comes_back() {
+    let Some(server) = database_server() else {
+        return;
+    };
+    let (store, proxy) = behind_a_proxy(server);
+    let mut cluster = Cluster::start(store.clone(), 1, &[]).await;
+    let direct = server.url_of(store.rsplit('/').next().expect("a name"));
+    let other = crate::cluster::Member::start(&cluster.folder, &direct, &[]).await;
+    cluster.members.push(other);
+    let (mut cut_off, mut other) = (cluster.members[0].graph(), cluster.members[1].graph());
+    cut_off
+        .put_entity(put("a", 1, None, ""))
+        .await
+        .expect("written");
+    for mode in [Mode::Refuse, Mode::Silent] {
+        let (before, _) = read(&mut cut_off, "a", None).await.expect("there");
+        proxy.set(mode);
+        if mode == Mode::Refuse {
+            proxy.cut();
+        }
+        let reply = other.put_entity(put("a", before + 1, None, "")).await;
+        reply.expect("the other one writes");
+        assert_eq!(
+            read(&mut cut_off, "a", None).await.expect("there").0,
+            before
+        );
+        let last = read(&mut cut_off, "a", level(Level::Linearizable(true))).await;
+        let last = last.expect_err("it cannot know");
+        assert_eq!(last.code(), Code::Unavailable, "{last:?}");
+        proxy.set(Mode::Pass);
+        proxy.cut();
+        soon("it follows again", || {
+            let mut graph = cut_off.clone();
+            async move { read(&mut graph, "a", None).await.expect("there").0 == before + 1 }
+        })
+        .await;
+    }
+    cluster.agree().await;
 }
 
 #[tokio::test]

@@ -54,7 +54,9 @@ pub(in super::super) async fn open(url: &str, options: &OpenOptions) -> Result<O
         }
     }
     let head = past.head().revision();
-    report.push(format!("replayed revisions {first} to {head}"));
+    if first <= head {
+        report.push(format!("replayed revisions {first} to {head}"));
+    }
     Ok(Opened {
         backend: Backend::Postgres(log),
         history: past.finish(),
