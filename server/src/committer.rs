@@ -127,7 +127,7 @@ impl CommitterTask {
             let began = Instant::now();
             let appended = match &staged.batch {
                 Some(batch) => self.log.append(batch).await,
-                None => Ok(()),
+                None => self.confirm().await,
             };
             self.metrics.commit_stage("append", began.elapsed());
             self.report(&staged, &appended);
@@ -155,6 +155,21 @@ impl CommitterTask {
                 }
                 Settled::CatchUp => return self.catch_up().await,
             }
+        }
+    }
+
+    /// A refusal is an answer about the state as well. Where nothing is appended, a shared log still has to say that what it
+    /// was judged by was its end; an append would have found out.
+    async fn confirm(&self) -> Result<(), AppendError> {
+        if !self.log.is_shared() {
+            return Ok(());
+        }
+        let head = self.committer.graph().revisions().0;
+        match self.log.last_revision().await {
+            Ok(last) if last > head => Err(AppendError::MovedOn { last }),
+            // That a log has lost its end is found and told by the look at it.
+            Ok(_) => Ok(()),
+            Err(error) => Err(AppendError::Unavailable(error.to_string())),
         }
     }
 

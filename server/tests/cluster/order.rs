@@ -129,3 +129,21 @@ async fn a_server_that_starts_late_has_what_the_others_wrote() {
     cluster.members.push(late);
     assert_eq!(cluster.agree().await, 50);
 }
+
+#[tokio::test]
+async fn a_refusal_is_judged_by_the_end_of_the_log() {
+    let Some(server) = database_server() else {
+        return;
+    };
+    let cluster = Cluster::start(server.database(), 2, &[]).await;
+    let (mut one, mut other) = (cluster.members[0].graph(), cluster.members[1].graph());
+    let mut last = 0;
+    for number in 0..20 {
+        // The one that is asked has not shown yet what the other one has just written.
+        let reply = one.put_entity(put("a", number, Some(last), "")).await;
+        let reply = reply.expect("nobody else writes").into_inner();
+        last = reply.header.expect("a header").revision;
+        std::mem::swap(&mut one, &mut other);
+    }
+    assert_eq!(cluster.agree().await, 20);
+}

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::history::History;
 use super::model::{Ask, Entry, Step, Told, Write};
-use super::torture::torture;
+use super::torture::{torture, torture_many};
 use crate::random::{seed, setting};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -17,6 +17,21 @@ async fn what_clients_were_told_has_one_order() {
     let seed = seed();
     let began = Instant::now();
     match torture(histories, point, seed).await {
+        Ok(played) => eprintln!("{played:?} in {:.1} s", began.elapsed().as_secs_f64()),
+        Err(what) => panic!("AMADEUS_TEST_SEED={seed}: {what}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_of_three_servers_were_told_has_one_order() {
+    let database = match testbed::Postgres::shared() {
+        Ok(server) => server.database(),
+        Err(missing) => return eprintln!("skipped: {missing}"),
+    };
+    let histories = setting("AMADEUS_LINEAR_HISTORIES").unwrap_or(24);
+    let seed = seed();
+    let began = Instant::now();
+    match torture_many(histories, database, seed).await {
         Ok(played) => eprintln!("{played:?} in {:.1} s", began.elapsed().as_secs_f64()),
         Err(what) => panic!("AMADEUS_TEST_SEED={seed}: {what}"),
     }

@@ -130,7 +130,10 @@ impl Client {
 
     async fn write(&mut self, guard: Option<(Key, u64)>, steps: Vec<Step>) -> Result<(), String> {
         self.count += 1;
-        let id = format!("{}c{}-{}", self.caller.names.0, self.number, self.count);
+        let id = format!(
+            "{}c{}-{}",
+            self.caller.names.prefix, self.number, self.count
+        );
         let write = Write { id, guard, steps };
         let ask = Ask::Write(write.clone());
         let turns = Patience::Turns(1 + self.random.below(TURNS));

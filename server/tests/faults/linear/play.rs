@@ -66,14 +66,17 @@ pub async fn play(
         server.restart(&armed).await?;
     }
     let notes = Notes::new();
-    let caller = |server: &Server| Caller {
-        line: server.line(),
-        names: Names(format!("h{number}-")),
+    let caller = |server: &Server, client| Caller {
+        line: server.line_of(client),
+        names: Names {
+            prefix: format!("h{number}-"),
+            asks_the_log: server.is_shared(),
+        },
         notes: notes.clone(),
     };
     // Not noted: what came before is none of this history's business.
     let before = Notes::new();
-    let mut looking = caller(server);
+    let mut looking = caller(server, 0);
     looking.notes = before;
     let first = match looking.call(&Ask::List(None), Patience::Whole).await? {
         Some(Told::All(revision, all)) if all.is_empty() => revision,
@@ -81,12 +84,12 @@ pub async fn play(
     };
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
-        let client = Client::new(caller(server), random.branch(), client, first);
+        let client = Client::new(caller(server, client), random.branch(), client, first);
         clients.spawn(client.play());
     }
     let deaths = live(server, death, &notes, clients, random).await?;
 
-    let mut auditor = caller(server);
+    let mut auditor = caller(server, random.below(CLIENTS));
     settle(&mut auditor, random.below(OPEN + 1)).await?;
     read_everything(&mut auditor, first, random).await?;
     let history = notes.open().history.clone();
@@ -126,6 +129,7 @@ async fn live(
         tokio::select! {
             died = &mut due, if deaths == 0 => {
                 deaths += u64::from(died);
+                server.take_turns(random);
                 server.restart("").await?;
             }
             ended = tokio::time::timeout(2 * PATIENCE, clients.join_next()) => match ended {

@@ -12,15 +12,20 @@ const KIND: &str = "cell";
 /// The property that is a key's value.
 const VALUE: &str = "n";
 
-/// The names of one history, which no other history has.
+/// The names of one history, which no other history has, and how it reads.
 #[derive(Clone, Debug)]
-pub struct Names(pub String);
+pub struct Names {
+    pub prefix: String,
+    /// Whether a read of the head asks the log first: where several servers write, only that is no older than any write
+    /// that was acknowledged before.
+    pub asks_the_log: bool,
+}
 
 impl Names {
     fn key(&self, key: Key) -> v1::EntityRef {
         v1::EntityRef {
             kind: KIND.into(),
-            name: format!("{}{key}", self.0),
+            name: format!("{}{key}", self.prefix),
         }
     }
 
@@ -38,7 +43,7 @@ impl Names {
             Ask::Get(key, at) => {
                 let request = v1::GetEntityRequest {
                     r#ref: Some(self.key(*key)),
-                    consistency: consistency(*at),
+                    consistency: self.consistency(*at),
                 };
                 let reply = graph.get_entity(request).await?.into_inner();
                 let entry = reply.entity.as_ref().and_then(entry);
@@ -48,14 +53,17 @@ impl Names {
             Ask::List(at) => {
                 let request = v1::ListEntitiesRequest {
                     kind: KIND.into(),
-                    name_prefix: self.0.clone(),
-                    consistency: consistency(*at),
+                    name_prefix: self.prefix.clone(),
+                    consistency: self.consistency(*at),
                     ..Default::default()
                 };
                 let reply = graph.list_entities(request).await?.into_inner();
                 let numbered = |entity: &v1::Entity| {
                     let name = &entity.r#ref.as_ref()?.name;
-                    Some((name.strip_prefix(&self.0)?.parse().ok()?, entry(entity)?))
+                    Some((
+                        name.strip_prefix(&self.prefix)?.parse().ok()?,
+                        entry(entity)?,
+                    ))
                 };
                 let all: Option<Entries> = reply.entities.iter().map(numbered).collect();
                 let told = all.map(|all| Told::All(revision(reply.header), all));
@@ -111,6 +119,16 @@ impl Names {
         }
     }
 
+    fn consistency(&self, at: Option<u64>) -> Option<v1::Consistency> {
+        use v1::consistency::Level;
+        let level = match at {
+            Some(revision) => Level::AtExact(revision),
+            None if self.asks_the_log => Level::Linearizable(true),
+            None => return None,
+        };
+        Some(v1::Consistency { level: Some(level) })
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "values are counted, and few")]
     fn put(&self, key: Key, value: u64) -> v1::PutEntityRequest {
         let value = prost_types::Value {
@@ -155,9 +173,4 @@ fn entry(entity: &v1::Entity) -> Option<Entry> {
 
 fn revision(header: Option<v1::ResponseHeader>) -> u64 {
     header.map_or(0, |header| header.revision)
-}
-
-fn consistency(at: Option<u64>) -> Option<v1::Consistency> {
-    let level = v1::consistency::Level::AtExact(at?);
-    Some(v1::Consistency { level: Some(level) })
 }
