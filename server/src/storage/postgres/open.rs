@@ -36,7 +36,8 @@ pub(in super::super) async fn open(url: &str, options: &OpenOptions) -> Result<O
     let revision = |value: i64| u64::try_from(value).unwrap_or_default();
     let (last, compacted) = (revision(about.revision), revision(about.compacted));
     let log = PostgresLog::new(address);
-    let base = base(&log, &place, compacted, &mut report).await?;
+    let wanted = last.saturating_sub(options.replay_records);
+    let base = base(&log, &place, compacted, wanted, &mut report).await?;
     let first = base.revision() + 1;
     let mut past = Past::new(base, last, options.history);
     loop {
@@ -66,36 +67,45 @@ pub(in super::super) async fn open(url: &str, options: &OpenOptions) -> Result<O
     })
 }
 
-/// What the replay begins with: the newest checkpoint that is whole, or the empty graph where nothing was compacted.
+/// What the replay begins with: the newest checkpoint that is whole and leaves the wanted number of records for the recent
+/// past, then newer ones, then older ones; the empty graph, revision 0, is one of them where nothing was compacted.
 async fn base(
     log: &PostgresLog,
     place: &str,
     compacted: u64,
+    wanted: u64,
     report: &mut Vec<String>,
 ) -> Result<Snapshot, OpenError> {
     let mut faults = Vec::new();
-    let revisions = log
+    let mut all = log
         .checkpoints()
         .await
         .map_err(|error| OpenError::Damaged {
             path: place.into(),
             what: error.to_string(),
         })?;
-    for revision in revisions
-        .into_iter()
-        .filter(|revision| *revision >= compacted)
-    {
-        match log.checkpoint(revision).await {
+    all.extend((compacted == 0).then_some(0));
+    all.retain(|revision| *revision >= compacted);
+    // Newest first; those behind the best one are older.
+    let best = all.iter().position(|revision| *revision <= wanted);
+    let (newer, older) = all.split_at(best.unwrap_or(all.len()));
+    let order = older
+        .iter()
+        .take(1)
+        .chain(newer.iter().rev())
+        .chain(older.iter().skip(1));
+    for revision in order {
+        if *revision == 0 {
+            report.extend(faults);
+            return Ok(Snapshot::new());
+        }
+        match log.checkpoint(*revision).await {
             Ok(snapshot) => {
                 report.extend(faults);
                 return Ok(snapshot);
             }
             Err(error) => faults.push(format!("the checkpoint of revision {revision} {error}")),
         }
-    }
-    if compacted == 0 {
-        report.extend(faults);
-        return Ok(Snapshot::new());
     }
     Err(OpenError::NoBase {
         path: place.into(),
