@@ -32,6 +32,17 @@ pub struct Crowd {
     release: bool,
 }
 
+/// How much fails.
+#[derive(Args)]
+pub struct Siege {
+    /// Faults, one after the other
+    #[arg(long, default_value_t = 100)]
+    faults: u32,
+    /// Repeats the choices of the run that printed it
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
 /// How long it stands.
 #[derive(Args)]
 pub struct Stop {
@@ -49,24 +60,44 @@ pub fn linearize(wanted: &Linearize) -> Tally {
             .map(|seed| ("AMADEUS_TEST_SEED", seed.to_string())),
     );
     let title = "Histories of concurrent clients, with kills and lost replies";
-    run(title, "linear::", wanted.release, &settings)
+    run(title, "faults", "linear::", wanted.release, &settings)
 }
 
 /// Lets very many watch.
 pub fn crowd(wanted: &Crowd) -> Tally {
     let settings = [("AMADEUS_CROWD_WATCHERS", wanted.watchers.to_string())];
-    run("A crowd of watchers", "crowd::", wanted.release, &settings)
+    let title = "A crowd of watchers";
+    run(title, "faults", "crowd::", wanted.release, &settings)
 }
 
 /// Stops a server under its clients.
 pub fn stop(wanted: &Stop) -> Tally {
     let settings = [("AMADEUS_STOP_SECONDS", wanted.seconds.to_string())];
-    run("A server that stands still", "stopped::", false, &settings)
+    let title = "A server that stands still";
+    run(title, "faults", "stopped::", false, &settings)
 }
 
-fn run(title: &str, tests: &str, release: bool, settings: &[(&str, String)]) -> Tally {
+/// Lets servers, database, Redis and the ways between them fail while clients write.
+pub fn siege(wanted: &Siege) -> Tally {
+    let mut settings = vec![("AMADEUS_SIEGE_FAULTS", wanted.faults.to_string())];
+    settings.extend(
+        wanted
+            .seed
+            .map(|seed| ("AMADEUS_TEST_SEED", seed.to_string())),
+    );
+    let title = "Three servers, a database and Redis, failing at random";
+    run(title, "cluster", "siege::", false, &settings)
+}
+
+fn run(
+    title: &str,
+    target: &str,
+    tests: &str,
+    release: bool,
+    settings: &[(&str, String)],
+) -> Tally {
     let mut command = cargo();
-    command.args(["test", "--package", "amadeus", "--test", "faults"]);
+    command.args(["test", "--package", "amadeus", "--test", target]);
     if release {
         command.arg("--release");
     }

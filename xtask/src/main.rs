@@ -56,6 +56,8 @@ enum Command {
     Crowd(long::Crowd),
     /// The real server stopped under its clients for longer than every timeout, and then going on
     Stop(long::Stop),
+    /// Three servers on one PostgreSQL, which all fail at random, as do Redis and the ways between them, while clients write
+    Siege(long::Siege),
     /// Every fuzz target for some seconds: what has to hold for whatever comes from outside
     Fuzz(fuzz::Fuzz),
     /// The benches, each beside its rivals: ratios, what they are held to, and docs/BENCHMARKS.md
@@ -101,6 +103,7 @@ fn main() -> ExitCode {
         Command::Linearize(wanted) => long::linearize(&wanted),
         Command::Crowd(wanted) => long::crowd(&wanted),
         Command::Stop(wanted) => long::stop(&wanted),
+        Command::Siege(wanted) => long::siege(&wanted),
         Command::Fuzz(wanted) => fuzz::run(&wanted),
         Command::Bench(wanted) => bench::run(&wanted),
         Command::E2e(wanted) => python::run(&wanted),

@@ -31,8 +31,10 @@ pub struct Postgres {
 
 /// The folder of the server's programs: of the newest version, where there are several.
 pub(crate) fn binaries() -> Option<PathBuf> {
-    let whole =
-        |folder: &PathBuf| folder.join("postgres").is_file() && folder.join("initdb").is_file();
+    let whole = |folder: &PathBuf| {
+        let programs = ["postgres", "initdb", "psql", "pg_isready"];
+        programs.iter().all(|program| folder.join(program).is_file())
+    };
     let debian = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()

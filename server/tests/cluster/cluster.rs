@@ -42,6 +42,10 @@ impl Member {
         Self { process, channel }
     }
 
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     pub fn graph(&self) -> GraphServiceClient<Channel> {
         GraphServiceClient::new(self.channel.clone())
     }

@@ -4,6 +4,11 @@
 #[expect(dead_code, reason = "what dies on cue is told of in the other tests")]
 mod process;
 
+#[path = "../faults/random.rs"]
+#[expect(dead_code, reason = "other tests choose in more ways")]
+mod random;
+
 mod cluster;
 mod degraded;
 mod order;
+mod siege;

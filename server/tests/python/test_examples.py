@@ -32,3 +32,14 @@ class Examples(SharedServerTest):
         if not program.exists():
             raise unittest.SkipTest("rust-client is not built beside the server")
         self.assert_told(str(program), f"http://{self.server.address}")
+
+
+class ThreeServers(unittest.TestCase):
+    def test_three_servers_share_a_graph_and_lose_one(self):
+        script = ROOT / "examples/three-servers.sh"
+        done = subprocess.run([str(script), str(harness.BINARY)], capture_output=True, text=True, timeout=120)
+        if "PostgreSQL is not installed" in done.stderr:
+            raise unittest.SkipTest("PostgreSQL is not installed")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.count("service/checkout > service/cart"), 2, done.stdout)
+        self.assertIn("team/storefront put at revision 3", done.stdout)
