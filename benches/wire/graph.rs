@@ -10,6 +10,7 @@ use prost_types::{Struct, Value, value::Kind};
 
 pub const GET_SERVICE: &str = "/amadeus.v1.GraphService/GetService";
 pub const PUT_ENTITY: &str = "/amadeus.v1.GraphService/PutEntity";
+pub const GET_ENTITY: &str = "/amadeus.v1.GraphService/GetEntity";
 pub const COMMIT: &str = "/amadeus.v1.GraphService/Commit";
 
 /// A stride that visits every name and is no friend of the cache.
@@ -66,6 +67,14 @@ fn service(name: String) -> Service {
     }
 }
 
+/// The entity that the write with this number changes.
+pub fn key(number: u64, of: u64) -> EntityRef {
+    EntityRef {
+        kind: "component".into(),
+        name: name(number, of),
+    }
+}
+
 /// A write that changes one of so many entities, whatever the one before it said.
 pub fn put_entity(number: u64, of: u64) -> PutEntityRequest {
     let text = |text: String| Value {
@@ -81,10 +90,7 @@ pub fn put_entity(number: u64, of: u64) -> PutEntityRequest {
     ]);
     PutEntityRequest {
         entity: Some(Entity {
-            r#ref: Some(EntityRef {
-                kind: "component".into(),
-                name: name(number, of),
-            }),
+            r#ref: Some(key(number, of)),
             properties: Some(Struct { fields }),
             ..Entity::default()
         }),

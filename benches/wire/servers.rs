@@ -2,6 +2,7 @@
 //! with the value that stands for it.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -31,17 +32,26 @@ pub struct Server {
 impl Server {
     /// Amadeus on an empty SQLite store, as `amadeus serve` runs without further options; if there is a binary.
     pub fn amadeus() -> Result<Self, String> {
-        let binary = env::var_os(BINARY)
-            .ok_or_else(|| format!("{BINARY} names no server: `cargo xtask bench wire` sets it"))?;
-        let (place, at, http) = (folder(), free(), free());
+        let place = folder();
         let store = format!("sqlite://{}", place.path().join("amadeus.db").display());
-        let mut command = Command::new(binary);
-        command.args(["serve", "--store", &store]).args([
-            "--listen",
-            &at.to_string(),
-            "--http",
-            &http.to_string(),
-        ]);
+        Self::serving(place, &["--store", &store])
+    }
+
+    /// Amadeus on a store that it shares.
+    pub fn sharing(store: &str, redis: Option<&str>) -> Result<Self, String> {
+        let mut options = vec!["--store", store];
+        options.extend(redis.iter().flat_map(|redis| ["--redis", redis]));
+        Self::serving(folder(), &options)
+    }
+
+    fn serving(place: TempDir, options: &[&str]) -> Result<Self, String> {
+        let (at, http) = (free().to_string(), free().to_string());
+        let mut command = Command::new(binary()?);
+        command
+            .arg("serve")
+            .args(options)
+            .args(["--listen", &at, "--http", &http]);
+        let at = at.parse().map_err(|error| format!("{at}: {error}"))?;
         Self::start(command, at, place)
     }
 
@@ -123,6 +133,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The server's binary, if `cargo xtask bench` has built it.
+pub fn binary() -> Result<OsString, String> {
+    let named = env::var_os(BINARY);
+    named.ok_or_else(|| format!("{BINARY} names no server: `cargo xtask bench wire` sets it"))
 }
 
 /// A folder below the one that cargo builds into, and not below one that may lie in memory.

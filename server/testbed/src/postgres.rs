@@ -33,7 +33,9 @@ pub struct Postgres {
 pub(crate) fn binaries() -> Option<PathBuf> {
     let whole = |folder: &PathBuf| {
         let programs = ["postgres", "initdb", "psql", "pg_isready"];
-        programs.iter().all(|program| folder.join(program).is_file())
+        programs
+            .iter()
+            .all(|program| folder.join(program).is_file())
     };
     let debian = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
