@@ -357,12 +357,23 @@ impl Graph {
         }
         let (published, gone) = before.after(snapshot.clone(), records);
         drop(before);
-        let old = self.head.publish(Arc::new(published), || tell(&snapshot));
+        self.show(published, || tell(&snapshot));
+        gone.into_iter()
+            .for_each(|snapshot| self.reclaimer.release(snapshot));
+    }
+
+    /// Shows a later state without what lies between. Only the committer calls this.
+    pub(crate) fn jump(&self, later: Snapshot) {
+        let snapshot = Arc::new(later);
+        let history = self.published().history.begun_anew(snapshot.clone());
+        self.show(Published { snapshot, history }, || ());
+    }
+
+    fn show(&self, published: Published, tell: impl FnOnce()) {
+        let old = self.head.publish(Arc::new(published), tell);
         if let Some(old) = Arc::into_inner(old) {
             // The ring shares its nodes with the new one, so only the snapshot may be the last of its kind.
             self.reclaimer.release(old.snapshot);
         }
-        gone.into_iter()
-            .for_each(|snapshot| self.reclaimer.release(snapshot));
     }
 }

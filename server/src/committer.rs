@@ -215,6 +215,12 @@ impl CommitterTask {
             let records = match self.log.read(head + 1, CATCH_UP).await {
                 Ok(records) if records.is_empty() => return,
                 Ok(records) => records,
+                Err(ReadError::Compacted { oldest }) if self.log.is_shared() => {
+                    if self.jump(head, oldest).await {
+                        continue;
+                    }
+                    return;
+                }
                 Err(error) => return self.not_read(head, &error).await,
             };
             self.looked = Instant::now();
@@ -222,6 +228,31 @@ impl CommitterTask {
                 return self.give_up(&format!("the log contradicts this server: {error}"));
             }
         }
+    }
+
+    /// Goes on from a checkpoint, where the log was compacted past this server while it slept. Whether it could.
+    async fn jump(&mut self, head: u64, oldest: u64) -> bool {
+        let why = match self.log.newest_checkpoint().await {
+            Ok(Some(later)) => {
+                let to = later.revision();
+                if self.committer.jump(later) {
+                    tracing::warn!(
+                        head,
+                        to,
+                        oldest,
+                        "the log was compacted past this server: it goes on from a checkpoint, and watchers that were behind begin anew"
+                    );
+                    return true;
+                }
+                format!("the newest checkpoint is of revision {to}")
+            }
+            Ok(None) => "there is no checkpoint".to_owned(),
+            Err(error) => error,
+        };
+        self.give_up(&format!(
+            "the log keeps revisions from {oldest} on, this server has shown {head}, and {why}"
+        ));
+        false
     }
 
     /// What others wrote could not be read. A shared log that does not answer will answer again.

@@ -259,6 +259,17 @@ impl Committer {
         outcome
     }
 
+    /// Shows a later state whose way from here is no longer known: what the log kept of it was compacted while this process
+    /// slept. The recent past begins anew, so that watchers are told to begin anew as well. False, and nothing is done,
+    /// unless it is later.
+    pub fn jump(&mut self, later: Snapshot) -> bool {
+        let is_later = later.revision() > self.graph.published().snapshot.revision();
+        if is_later {
+            self.graph.jump(later);
+        }
+        is_later
+    }
+
     fn publish(&self, staged: Staged) {
         let Staged {
             batch,

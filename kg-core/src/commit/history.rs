@@ -164,6 +164,12 @@ impl History {
         }
     }
 
+    /// A ring with the same bounds that holds only `snapshot`.
+    #[must_use]
+    pub(crate) fn begun_anew(&self, snapshot: Arc<Snapshot>) -> Self {
+        Self::new(snapshot, self.limits)
+    }
+
     /// The oldest revision that can be read.
     #[must_use]
     pub fn oldest(&self) -> u64 {

@@ -3,6 +3,7 @@
 use super::postgres::PostgresLog;
 use super::sqlite::SqliteLog;
 use kg_core::log::{AppendError, Batch, CommitLog, MemoryLog, ReadError, Record};
+use kg_core::snapshot::Snapshot;
 
 /// A log. Clones are further handles of the same one.
 #[derive(Clone, Debug)]
@@ -38,6 +39,18 @@ impl Backend {
     #[must_use]
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::Postgres(_))
+    }
+
+    /// The newest checkpoint of a shared log, for a server that slept while the log was compacted past it. `None` where
+    /// there is none.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words.
+    pub async fn newest_checkpoint(&self) -> Result<Option<Snapshot>, String> {
+        match self {
+            Self::Memory(_) | Self::Sqlite(_) => Ok(None),
+            Self::Postgres(log) => log.newest_checkpoint().await,
+        }
     }
 
     /// Bytes of records appended since it was opened; 0 where no files grow.

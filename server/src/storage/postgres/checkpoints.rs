@@ -118,6 +118,23 @@ impl PostgresLog {
         rows.iter().map(|row| revision_of(row, 0)).collect()
     }
 
+    /// The newest checkpoint, read and proved; an older one, if that is damaged.
+    ///
+    /// # Errors
+    /// Why none can be read, in words.
+    pub async fn newest_checkpoint(&self) -> Result<Option<Snapshot>, String> {
+        let mut fault = None;
+        for revision in self.checkpoints().await.map_err(|e| e.to_string())? {
+            match self.checkpoint(revision).await {
+                Ok(snapshot) => return Ok(Some(snapshot)),
+                Err(error) => {
+                    fault = Some(format!("the checkpoint of revision {revision} {error}"));
+                }
+            }
+        }
+        fault.map_or(Ok(None), Err)
+    }
+
     /// Reads and proves the checkpoint of a revision.
     pub(super) async fn checkpoint(&self, revision: u64) -> Result<Snapshot, CheckpointError> {
         let (parts, received) = mpsc::channel(PARTS_AHEAD);
