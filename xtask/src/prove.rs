@@ -94,7 +94,8 @@ const fn ordered(bug: &'static str, point: Option<&'static str>) -> Check {
         test: "linear::checks::what_clients_were_told_has_one_order",
         point,
         symptom: "it is not linearizable",
-        runs: 3,
+        // A batch of one record passes by `log.inserted`, so fewer histories die there.
+        runs: if point.is_some() { 6 } else { 3 },
     }
 }
 
