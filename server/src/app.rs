@@ -131,6 +131,8 @@ impl App {
                 log.clone(),
                 files.clone(),
                 graph,
+                chain.resolve(STANDING)?,
+                (*chain.resolve(HINTS)?).clone(),
             )))
         });
         provider.register(HEALTH, |chain| {

@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{interval, sleep, timeout};
@@ -44,6 +44,8 @@ struct Shared {
     newest: watch::Sender<u64>,
     heard: Notify,
     fault: Mutex<Option<String>>,
+    /// Set when they are started.
+    wanted: OnceLock<()>,
 }
 
 impl Hints {
@@ -55,6 +57,12 @@ impl Hints {
     /// Ends when another server has told of a revision since it was last asked.
     pub async fn heard(&self) {
         self.0.heard.notified().await;
+    }
+
+    /// Whether there should be any.
+    #[must_use]
+    pub fn are_wanted(&self) -> bool {
+        self.0.wanted.get().is_some()
     }
 
     /// Why there are no hints now, though there should be.
@@ -75,6 +83,7 @@ impl Hints {
         metrics: Arc<Metrics>,
     ) -> Result<(), AddressError> {
         let client = Client::open(url).map_err(|e| AddressError(e.to_string()))?;
+        let _ = self.0.wanted.set(());
         let (tried, first) = tokio::sync::oneshot::channel();
         let line = Line {
             hints: self.clone(),

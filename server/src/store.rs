@@ -2,10 +2,12 @@
 //!
 //! It joins what `storage` can do with the graph, and moves what blocks off the runtime's threads.
 
+use crate::hints::Hints;
 use crate::layer::in_call;
 use crate::rpc::context::{
     BackupEntry, Compacted, Component, LogTail, RestoreOrder, Restored, Store, StoreError,
 };
+use crate::standing::Standing;
 use crate::storage::{self, Backend, BackupError, StoreFiles};
 use amadeus_proto::v1;
 use futures::FutureExt;
@@ -29,6 +31,8 @@ pub struct ServerStore {
     log: Backend,
     files: Option<StoreFiles>,
     graph: Arc<Graph>,
+    standing: Arc<Standing>,
+    hints: Hints,
     /// One restore at a time: each has to know what it replaces.
     restoring: Mutex<()>,
 }
@@ -36,12 +40,21 @@ pub struct ServerStore {
 impl ServerStore {
     /// Joins a store with the graph that it keeps.
     #[must_use]
-    pub fn new(url: String, log: Backend, files: Option<StoreFiles>, graph: Arc<Graph>) -> Self {
+    pub fn new(
+        url: String,
+        log: Backend,
+        files: Option<StoreFiles>,
+        graph: Arc<Graph>,
+        standing: Arc<Standing>,
+        hints: Hints,
+    ) -> Self {
         Self {
             url,
             log,
             files,
             graph,
+            standing,
+            hints,
             restoring: Mutex::default(),
         }
     }
@@ -287,8 +300,32 @@ impl Store for ServerStore {
             message: fault.unwrap_or_default(),
         };
         let on_disk = self.files.is_some();
+        let fault = self.standing.fault();
+        let log = Component {
+            name: "log",
+            health: if fault.is_some() {
+                v1::Health::Down
+            } else {
+                v1::Health::Up
+            },
+            message: fault.unwrap_or_default(),
+        };
+        let redis = self.hints.are_wanted().then(|| {
+            let fault = self.hints.fault();
+            Component {
+                name: "redis",
+                health: if fault.is_some() {
+                    v1::Health::Degraded
+                } else {
+                    v1::Health::Up
+                },
+                message: fault.unwrap_or_default(),
+            }
+        });
         std::iter::once(store)
             .chain(on_disk.then_some(watermark))
+            .chain(self.log.is_shared().then_some(log))
+            .chain(redis)
             .collect()
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use amadeus_proto::v1;
 use amadeus_proto::v1::consistency::Level;
 use testbed::{Mode, Postgres, Proxy, Redis, Signal, free_port};
 use tonic::Code;
@@ -70,6 +71,18 @@ async fn a_server_starts_without_redis_and_says_so() {
         .await
         .expect("written");
     assert!(cluster.members[0].process.tail().contains("Redis is away"));
+    let mut admin = cluster.members[0].admin();
+    let status = admin
+        .status(v1::StatusRequest {})
+        .await
+        .expect("it answers");
+    let components = status.into_inner().components;
+    let health = |name: &str| {
+        let found = components.iter().find(|component| component.name == name);
+        found.map(v1::status_response::Component::health)
+    };
+    assert_eq!(health("redis"), Some(v1::Health::Degraded));
+    assert_eq!(health("log"), Some(v1::Health::Up));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
