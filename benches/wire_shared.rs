@@ -27,11 +27,11 @@ use testbed::{Postgres, Redis};
 use tokio::runtime::Builder;
 use wire::graph::{GET_ENTITY, PUT_ENTITY, key, put_entity};
 use wire::load::Load;
-use wire::rounds::Ask;
+use wire::rounds::{Ask, CONNECTIONS};
 use wire::servers::{Server, binary};
 
 const QUESTION: &str = "wire_shared";
-const ONE: &str = "one server, 64 writes in flight";
+const ONE: &str = "one server, 8 connections x 64 writes in flight";
 const THREE: &str = "three servers, 64 writes in flight each";
 const LAG: &str = "p99 of a follower's lag";
 const READS: &str = "reads of a follower beside a writer, in a second of its processor";
@@ -53,25 +53,30 @@ fn main() {
     };
     let redis = Redis::start().map_err(|missing| ask.skip(LAG, "", missing.to_string()));
     let url = redis.as_ref().ok().map(Redis::url);
-    let store = database.database();
-    let start = || ask.started(ONE, "", Server::sharing(&store, url.as_deref()));
-    let (Some(one), Some(two), Some(three)) = (start(), start(), start()) else {
+    let start = |store: &str| ask.started(ONE, "", Server::sharing(store, url.as_deref()));
+    // One has its database to itself: those that share the other one follow whatever is written there.
+    let (own, shared) = (database.database(), database.database());
+    let (Some(solo), Some(one), Some(two), Some(three)) =
+        (start(&own), start(&shared), start(&shared), start(&shared))
+    else {
         return;
     };
     let all = [one.at, two.at, three.at];
     let slice = Duration::from_millis(ask.mode.size(1_500, 10));
+    fill(solo.at);
     fill(one.at);
     let by_hand = ByHand::new(database.database());
     for _ in 0..ask.mode.rounds() {
-        let alone = writes(&all[..1], slice)[0];
+        let many = writes(&[solo.at], CONNECTIONS, slice)[0];
         for (connections, name, bound) in [
             (1, "an insert a transaction, one connection", Some(5.0)),
             (16, "an insert a transaction, 16 connections", None),
         ] {
             let rival = by_hand.inserts(connections, slice);
-            ask.rate(ONE, "writes/s", ("Amadeus", alone), (name, rival), bound);
+            ask.rate(ONE, "writes/s", ("Amadeus", many), (name, rival), bound);
         }
-        let shares = writes(&all, slice);
+        let alone = writes(&[solo.at], 1, slice)[0];
+        let shares = writes(&all, 1, slice);
         let sum: f64 = shares.iter().sum();
         let least = shares.iter().copied().fold(f64::INFINITY, f64::min);
         let three = ("three servers", sum);
@@ -83,7 +88,7 @@ fn main() {
         }
         let quiet = reads_per_cpu_s(&two, slice);
         let beside = thread::scope(|scope| {
-            scope.spawn(|| writes(&all[..1], slice));
+            scope.spawn(|| writes(&all[..1], 1, slice));
             reads_per_cpu_s(&two, slice)
         });
         let beside = ("beside a writer", beside);
@@ -114,12 +119,12 @@ fn fill(server: SocketAddr) {
 }
 
 /// Writes in a second, of each of these servers, all at once.
-fn writes(servers: &[SocketAddr], lasting: Duration) -> Vec<f64> {
+fn writes(servers: &[SocketAddr], connections: usize, lasting: Duration) -> Vec<f64> {
     thread::scope(|scope| {
         let each = servers.iter().map(|at| {
             scope.spawn(move || {
                 let put = |_, out: &mut Vec<u8>| encode(&put_entity(next(), ENTITIES), out);
-                let mut load = Load::connect(*at, PUT_ENTITY, 1, Box::new(put));
+                let mut load = Load::connect(*at, PUT_ENTITY, connections, Box::new(put));
                 let turn = load.run(IN_FLIGHT, lasting);
                 turn.answered as f64 / turn.took.as_secs_f64()
             })

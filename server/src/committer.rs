@@ -88,7 +88,8 @@ impl CommitterTask {
         let graph = self.committer.graph().clone();
         loop {
             let epoch = graph.work_epoch();
-            if self.log.is_shared() && self.looked.elapsed() >= POLL {
+            let follows = self.log.is_shared() && graph.poisoned().is_none();
+            if follows && self.looked.elapsed() >= POLL {
                 self.follow().await;
             }
             let began = Instant::now();
@@ -97,7 +98,7 @@ impl CommitterTask {
                 self.commit(staged).await;
             } else if graph.is_drained() {
                 return;
-            } else if self.log.is_shared() {
+            } else if follows {
                 let rest = POLL.saturating_sub(self.looked.elapsed());
                 tokio::select! {
                     () = graph.listen_for_work(epoch) => {}
@@ -131,16 +132,16 @@ impl CommitterTask {
             };
             self.metrics.commit_stage("append", began.elapsed());
             self.report(&staged, &appended);
-            let began = Instant::now();
+            let settling = Instant::now();
             match self.committer.settle(staged, appended) {
                 Settled::Done => {
-                    self.metrics.commit_stage("publish", began.elapsed());
+                    self.metrics.commit_stage("publish", settling.elapsed());
                     self.hints.tell(self.committer.graph().revisions().0);
                     return;
                 }
                 Settled::Repeat(same) => {
                     staged = same;
-                    if let Some(error) = self.overdue("the log does not answer") {
+                    if let Some(error) = self.overdue("the log does not answer", began) {
                         staged.give_notice(&error);
                         self.committer.fail_waiting(&error);
                         if self.committer.graph().is_drained() {
@@ -167,7 +168,7 @@ impl CommitterTask {
         let head = self.committer.graph().revisions().0;
         match self.log.last_revision().await {
             Ok(last) if last > head => Err(AppendError::MovedOn { last }),
-            // That a log has lost its end is found and told by the look at it.
+            Ok(last) if last < head => Err(AppendError::Broken(lost_its_end(last, head))),
             Ok(_) => Ok(()),
             Err(error) => Err(AppendError::Unavailable(error.to_string())),
         }
@@ -176,6 +177,7 @@ impl CommitterTask {
     fn report(&mut self, staged: &Staged, appended: &Result<(), AppendError>) {
         self.metrics.commit_batch(staged.transactions());
         match appended {
+            // Also a look: nobody else was first.
             Ok(()) => self.answered(),
             Err(AppendError::MovedOn { last }) => {
                 self.answered();
@@ -190,27 +192,28 @@ impl CommitterTask {
 
     /// Looks for what other servers wrote, and shows it.
     async fn follow(&mut self) {
-        self.looked = Instant::now();
+        let began = Instant::now();
         let head = self.committer.graph().revisions().0;
-        match self.log.last_revision().await {
+        let last = self.log.last_revision().await;
+        self.looked = Instant::now();
+        match last {
             Ok(last) => {
                 self.answered();
                 self.metrics.replica_lag(last.saturating_sub(head));
                 if last > head {
                     self.catch_up().await;
                 } else if last < head {
-                    self.give_up(&format!(
-                        "the log ends at revision {last}, and this server has shown revision {head}: it is not the log that was written to"
-                    ));
+                    self.give_up(&lost_its_end(last, head));
                 }
             }
-            Err(error) => self.not_read(head, &error).await,
+            Err(error) => self.not_read(head, &error, began).await,
         }
     }
 
     /// Reads what another writer committed and shows it; what could not be committed waits at the front of the queue.
     async fn catch_up(&mut self) {
         loop {
+            let began = Instant::now();
             let head = self.committer.graph().revisions().0;
             let records = match self.log.read(head + 1, CATCH_UP).await {
                 Ok(records) if records.is_empty() => return,
@@ -221,7 +224,7 @@ impl CommitterTask {
                     }
                     return;
                 }
-                Err(error) => return self.not_read(head, &error).await,
+                Err(error) => return self.not_read(head, &error, began).await,
             };
             self.looked = Instant::now();
             if let Err(error) = self.committer.catch_up(records) {
@@ -256,15 +259,17 @@ impl CommitterTask {
     }
 
     /// What others wrote could not be read. A shared log that does not answer will answer again.
-    async fn not_read(&mut self, head: u64, error: &ReadError) {
+    async fn not_read(&mut self, head: u64, error: &ReadError, began: Instant) {
         let what =
             format!("what another writer committed after revision {head} cannot be read: {error}");
         if !matches!(error, ReadError::Io(_)) || !self.log.is_shared() {
             return self.give_up(&what);
         }
-        tracing::error!(%error, head, "the log cannot be read");
+        if self.unreachable.is_none() {
+            tracing::error!(%error, head, "the log cannot be read; it is tried again until it can");
+        }
         self.metrics.degraded("store", true);
-        if let Some(error) = self.overdue(&what) {
+        if let Some(error) = self.overdue(&what, began) {
             self.committer.fail_waiting(&error);
         }
         tokio::time::sleep(FIRST_PAUSE).await;
@@ -274,6 +279,7 @@ impl CommitterTask {
         if self.committer.graph().poisoned().is_some() {
             return;
         }
+        self.looked = Instant::now();
         self.metrics.degraded("store", false);
         if self.unreachable.take().is_some() {
             tracing::info!("the log answers again");
@@ -281,9 +287,9 @@ impl CommitterTask {
         }
     }
 
-    /// What those who wait are told, once the log has been out of reach for so long.
-    fn overdue(&mut self, what: &str) -> Option<CommitError> {
-        let since = *self.unreachable.get_or_insert_with(Instant::now);
+    /// What those who wait are told, once the log has been out of reach for so long; `began` is when the try that failed did.
+    fn overdue(&mut self, what: &str, began: Instant) -> Option<CommitError> {
+        let since = *self.unreachable.get_or_insert(began);
         self.standing.note(Some(what.to_owned()));
         (since.elapsed() >= NOTICE).then(|| {
             CommitError::Unavailable(format!(
@@ -299,4 +305,10 @@ impl CommitterTask {
         self.committer
             .fail_waiting(&CommitError::Unavailable(why.to_owned()));
     }
+}
+
+fn lost_its_end(last: u64, head: u64) -> String {
+    format!(
+        "the log ends at revision {last}, and this server has shown revision {head}: it is not the log that was written to"
+    )
 }

@@ -252,3 +252,35 @@ async fn a_server_whose_database_is_not_there_ends_with_a_clear_error() {
         0
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_set_back_is_not_written_to() {
+    let Some(server) = database_server() else {
+        return;
+    };
+    let cluster = Cluster::start(server.database(), 1, &[]).await;
+    let mut graph = cluster.members[0].graph();
+    for number in 1..=5 {
+        graph
+            .put_entity(put("a", number, None, ""))
+            .await
+            .expect("written");
+    }
+    let database = cluster.store.rsplit('/').next().expect("a name");
+    server.run(
+        database,
+        "DELETE FROM amadeus_records WHERE revision > 3; UPDATE amadeus_store SET revision = 3",
+    );
+    soon("it says so", || async {
+        cluster.members[0]
+            .process
+            .tail()
+            .contains("it is not the log that was written to")
+    })
+    .await;
+    let refused = graph.put_entity(put("a", 6, None, "")).await;
+    assert_eq!(refused.expect_err("it must not").code(), Code::Unavailable);
+    assert_eq!(read(&mut graph, "a", None).await.expect("reads go on").0, 5);
+    let count = server.run(database, "SELECT count(*) FROM amadeus_records");
+    assert_eq!(count, "3", "nothing was appended");
+}
