@@ -372,7 +372,8 @@ impl Graph {
     fn show(&self, published: Published, tell: impl FnOnce()) {
         let old = self.head.publish(Arc::new(published), tell);
         if let Some(old) = Arc::into_inner(old) {
-            // The ring shares its nodes with the new one, so only the snapshot may be the last of its kind.
+            // The ring shares its nodes with the new one, so only the snapshot may be the last of its kind. After a jump the
+            // ring goes as well, here: that happens to a server that slept, and not again.
             self.reclaimer.release(old.snapshot);
         }
     }

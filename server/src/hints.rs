@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// An address of Redis that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the address of Redis cannot be used: {0}. Write redis://host:6379 or rediss://user:password@host:6379/0"
+    "the address of Redis cannot be used: {0}. Write redis://host:6379 or redis://user:password@host:6379/0"
 )]
 pub struct AddressError(String);
 

@@ -277,55 +277,20 @@ impl Store for ServerStore {
     }
 
     fn components(&self) -> Vec<Component> {
-        let fault = self.graph.poisoned().map(ToString::to_string);
-        let health = if fault.is_some() {
-            v1::Health::Down
-        } else {
-            v1::Health::Up
-        };
-        let store = Component {
-            name: "store",
-            health,
+        let component = |name, fault: Option<String>, at_worst| Component {
+            name,
+            health: fault.as_ref().map_or(v1::Health::Up, |_| at_worst),
             message: fault.unwrap_or_default(),
         };
-        let fault = self.log.watermark_fault();
-        let health = if fault.is_some() {
-            v1::Health::Degraded
-        } else {
-            v1::Health::Up
-        };
-        let watermark = Component {
-            name: "watermark",
-            health,
-            message: fault.unwrap_or_default(),
-        };
-        let on_disk = self.files.is_some();
-        let fault = self.standing.fault();
-        let log = Component {
-            name: "log",
-            health: if fault.is_some() {
-                v1::Health::Down
-            } else {
-                v1::Health::Up
-            },
-            message: fault.unwrap_or_default(),
-        };
-        let redis = self.hints.are_wanted().then(|| {
-            let fault = self.hints.fault();
-            Component {
-                name: "redis",
-                health: if fault.is_some() {
-                    v1::Health::Degraded
-                } else {
-                    v1::Health::Up
-                },
-                message: fault.unwrap_or_default(),
-            }
-        });
-        std::iter::once(store)
-            .chain(on_disk.then_some(watermark))
-            .chain(self.log.is_shared().then_some(log))
-            .chain(redis)
+        let (down, degraded) = (v1::Health::Down, v1::Health::Degraded);
+        let poison = self.graph.poisoned().map(ToString::to_string);
+        let watermark = || component("watermark", self.log.watermark_fault(), degraded);
+        let log = || component("log", self.standing.fault(), down);
+        let redis = || component("redis", self.hints.fault(), degraded);
+        std::iter::once(component("store", poison, down))
+            .chain(self.files.is_some().then(watermark))
+            .chain(self.log.is_shared().then(log))
+            .chain(self.hints.are_wanted().then(redis))
             .collect()
     }
 

@@ -53,12 +53,7 @@ pub struct Stop {
 
 /// Records histories of several clients, and looks for an order that explains each.
 pub fn linearize(wanted: &Linearize) -> Tally {
-    let mut settings = vec![("AMADEUS_LINEAR_HISTORIES", wanted.histories.to_string())];
-    settings.extend(
-        wanted
-            .seed
-            .map(|seed| ("AMADEUS_TEST_SEED", seed.to_string())),
-    );
+    let settings = seeded("AMADEUS_LINEAR_HISTORIES", wanted.histories, wanted.seed);
     let title = "Histories of concurrent clients, with kills and lost replies";
     run(title, "faults", "linear::", wanted.release, &settings)
 }
@@ -79,14 +74,17 @@ pub fn stop(wanted: &Stop) -> Tally {
 
 /// Lets servers, database, Redis and the ways between them fail while clients write.
 pub fn siege(wanted: &Siege) -> Tally {
-    let mut settings = vec![("AMADEUS_SIEGE_FAULTS", wanted.faults.to_string())];
-    settings.extend(
-        wanted
-            .seed
-            .map(|seed| ("AMADEUS_TEST_SEED", seed.to_string())),
-    );
+    let settings = seeded("AMADEUS_SIEGE_FAULTS", wanted.faults, wanted.seed);
     let title = "Three servers, a database and Redis, failing at random";
     run(title, "cluster", "siege::", false, &settings)
+}
+
+/// How many, and the choices of an earlier run, if they are to be repeated.
+fn seeded(name: &'static str, count: u32, seed: Option<u64>) -> Vec<(&'static str, String)> {
+    let seed = seed.map(|seed| ("AMADEUS_TEST_SEED", seed.to_string()));
+    std::iter::once((name, count.to_string()))
+        .chain(seed)
+        .collect()
 }
 
 fn run(

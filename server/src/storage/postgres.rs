@@ -16,7 +16,7 @@ mod open;
 pub use checkpoints::KeepError;
 pub(super) use open::open;
 
-use super::sqlite::decode;
+use super::sqlite::without_a_gap;
 use connect::Address;
 use futures::TryStreamExt;
 use kg_core::log::{AppendError, Batch, CommitLog, ReadError, Record};
@@ -278,14 +278,7 @@ impl CommitLog for PostgresLog {
             }
             return Ok(Vec::new());
         }
-        let mut records = Vec::with_capacity(rows.len());
-        for (expected, (revision, body)) in (from..).zip(rows) {
-            if revision != expected {
-                return Err(ReadError::Io(format!("revision {expected} is missing")));
-            }
-            records.push(decode(revision, &body)?);
-        }
-        Ok(records)
+        without_a_gap(from, &rows)
     }
 
     async fn last_revision(&self) -> Result<u64, ReadError> {

@@ -215,14 +215,7 @@ impl CommitLog for SqliteLog {
             }
             rows
         };
-        let mut records = Vec::with_capacity(rows.len());
-        for (expected, (revision, body)) in (from..).zip(rows) {
-            if revision != expected {
-                return Err(ReadError::Io(format!("revision {expected} is missing")));
-            }
-            records.push(decode(revision, &body)?);
-        }
-        Ok(records)
+        without_a_gap(from, &rows)
     }
 
     async fn last_revision(&self) -> Result<u64, ReadError> {
@@ -239,6 +232,17 @@ impl std::fmt::Debug for SqliteLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SqliteLog({})", self.0.path.display())
     }
+}
+
+/// Reads records whose revisions follow each other from `from` on.
+pub(super) fn without_a_gap(from: u64, rows: &[(u64, Vec<u8>)]) -> Result<Vec<Record>, ReadError> {
+    let record = |(expected, (revision, body)): (u64, &(u64, Vec<u8>))| {
+        if *revision != expected {
+            return Err(ReadError::Io(format!("revision {expected} is missing")));
+        }
+        decode(*revision, body)
+    };
+    (from..).zip(rows).map(record).collect()
 }
 
 /// Reads a record and proves that it is the one of its row.

@@ -343,4 +343,30 @@ mod tests {
         );
         assert_eq!(log.last_revision().await.expect("it is read"), 1);
     }
+
+    #[tokio::test]
+    async fn what_an_abandoned_write_left_open_is_rolled_back_by_the_next_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("a.db").display());
+        let opened = open(&url, &OpenOptions::default()).await;
+        let Backend::Sqlite(mut log) = opened.expect("it opens").backend else {
+            panic!("the store is in a file");
+        };
+        let abandoned = log.write_here::<()>(|writer| {
+            Box::pin(async move {
+                writer.begin().await?;
+                std::future::pending().await
+            })
+        });
+        let waited = tokio::time::timeout(std::time::Duration::from_millis(200), abandoned).await;
+        assert!(waited.is_err(), "it waits within its transaction");
+        let batch = Batch {
+            id: 1,
+            after: 0,
+            records: records(1),
+        };
+        log.append(&batch).await.expect("there is room");
+        // By another connection, which sees only what was committed.
+        assert_eq!(log.last_revision().await.expect("it is read"), 1);
+    }
 }
