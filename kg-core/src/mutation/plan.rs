@@ -115,6 +115,10 @@ impl Planner {
                     spec.body.capabilities.push(capability.clone());
                 }
             }),
+            Mutation::SetHealth { name, health } => match self.registered(name) {
+                Ok(_) => self.edit_service(name, |spec| spec.body.health = *health),
+                Err(_) => Ok(()),
+            },
             Mutation::AddDependency { name, dependency } => self.add_dependency(name, dependency),
             Mutation::RemoveDependency { name, service } => {
                 self.registered(name)?;

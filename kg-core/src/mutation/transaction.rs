@@ -2,8 +2,8 @@
 
 use crate::model::value::{MEMBER_WEIGHT, object_weight};
 use crate::model::{
-    Dependency, Endpoint, EntityRef, Label, Name, Object, Path, PatternSpec, RelationKey, Schema,
-    ServiceSpec, Value,
+    Dependency, Endpoint, EntityRef, Health, Label, Name, Object, Path, PatternSpec, RelationKey,
+    Schema, ServiceSpec, Value,
 };
 use crate::snapshot::{RequestKey, Snapshot};
 use std::sync::Arc;
@@ -33,6 +33,14 @@ pub enum Mutation {
         capability: Arc<str>,
         /// Whether it has it from now on.
         enabled: bool,
+    },
+    /// Says how a service is doing, and nothing else of it. Where none is registered under that name nothing happens: a
+    /// lease may lapse while its service is being deregistered, and must not take the rest of its batch with it.
+    SetHealth {
+        /// The service.
+        name: Name,
+        /// How it is doing from now on.
+        health: Health,
     },
     /// Adds a dependency, or replaces what it says.
     AddDependency {
@@ -219,6 +227,7 @@ impl Mutation {
                 }
                 Self::UpdateNode { value, .. } => value.weight(),
                 Self::SetCapability { .. }
+                | Self::SetHealth { .. }
                 | Self::RemoveDependency { .. }
                 | Self::DeleteEntity { .. }
                 | Self::DeleteRelation(_)

@@ -402,7 +402,11 @@ fn node_value(rng: &mut Rng) -> Value {
 }
 
 fn mutation(rng: &mut Rng, state: &Oracle) -> Mutation {
-    match rng.below(20) {
+    match rng.below(21) {
+        19 => Mutation::SetHealth {
+            name: known_service(rng, state),
+            health: *rng.pick(&[Health::Up, Health::Degraded, Health::Down]),
+        },
         0..5 => Mutation::RegisterService {
             service: Box::new(registration(rng)),
             strict: rng.once_in(6),

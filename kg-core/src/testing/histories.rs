@@ -453,6 +453,7 @@ mod tests {
             "RegisterService",
             "UpdateSchema",
             "SetCapability",
+            "SetHealth",
             "AddDependency",
             "RemoveDependency",
             "PutPattern",

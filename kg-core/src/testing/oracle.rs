@@ -243,6 +243,13 @@ impl Oracle {
                     _ => {}
                 }
             }),
+            Mutation::SetHealth { name, health } => {
+                let stands = self.registered(name).is_ok();
+                if stands {
+                    self.edit(name, |body| body.health = *health)?;
+                }
+                Ok(())
+            }
             Mutation::AddDependency { name, dependency } => {
                 self.registered(name)?;
                 must(rules::is_dependency(name, dependency), No::Invalid)?;
