@@ -23,6 +23,7 @@ pub mod error;
 pub mod faults;
 pub mod graph;
 pub mod interchange;
+pub mod lease;
 pub mod limits;
 pub mod log;
 pub mod model;

@@ -128,3 +128,21 @@ pub const WAIT_SECONDS: u64 = 30;
 
 /// Entities in one picture.
 pub const PICTURE_ENTITIES: usize = 2_000;
+
+/// Leases that one server holds. Its sweep looks at each of them, up to a hundred times a second. At the bound a lease is
+/// refused (`TableFull`); another server may have room.
+pub const LEASES: usize = 100_000;
+
+/// Milliseconds that a lease lives without a call, at least. A shorter pause is an ordinary one, of a network, a scheduler or
+/// a collector of garbage.
+pub const LEASE_TTL_MS_MIN: u32 = 200;
+
+/// Milliseconds that a lease lives without a call, at most: a day. Who calls more rarely says nothing of how it is.
+pub const LEASE_TTL_MS_MAX: u32 = 86_400_000;
+
+/// Leases that one call keeps alive. A holder of many sends a few calls, and one that is refused as malformed loses little.
+pub const LEASES_PER_CALL: usize = 1_000;
+
+/// Milliseconds after which a lapsed lease is forgotten, so that holders which are gone for good leave nothing behind. Ten
+/// times its ttl, where that is longer.
+pub const LEASE_FORGOTTEN_MS: u64 = 600_000;

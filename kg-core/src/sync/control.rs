@@ -82,6 +82,12 @@ controls! {
     SpentFactory,
     /// A provider does not know the thread that builds.
     ForgottenBuilder,
+    /// A lease is lapsed over whatever call arrived since the steward looked.
+    BlindLapse,
+    /// A call for a lease looks whether the lease has lapsed, and is noted in a second step.
+    TornBeat,
+    /// A call for a lease that says nothing new leaves its word as it was.
+    UncountedBeat,
 }
 
 /// Whether this control is on.
