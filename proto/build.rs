@@ -4,11 +4,12 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "amadeus/v1/common.proto",
     "amadeus/v1/graph.proto",
     "amadeus/v1/query.proto",
     "amadeus/v1/admin.proto",
+    "amadeus/v1/liveness.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

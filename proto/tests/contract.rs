@@ -17,6 +17,7 @@ const GRAPH: &str = "RegisterService GetService ListServices DeregisterService U
     UpdateNode DeleteNode Commit Import ImportStream Export Watch Describe Validate Prune";
 const QUERY: &str = "Dependencies Impact FindPath FindByCapability Neighbors Subgraph Cycles StartOrder Search Visualize \
     GenerateDocs";
+const LIVENESS: &str = "GrantLease KeepAlive RevokeLease ListLeases";
 const ADMIN: &str = "Status Backup ListBackups Restore Compact CheckIntegrity";
 
 /// An RPC and its streaming twin share one request.
@@ -31,6 +32,7 @@ fn every_rpc_stands_with_its_messages_and_its_header() {
         ("GraphService", GRAPH),
         ("QueryService", QUERY),
         ("AdminService", ADMIN),
+        ("LivenessService", LIVENESS),
     ] {
         let service = pool
             .get_service_by_name(&format!("amadeus.v1.{service}"))
@@ -195,6 +197,17 @@ const FIELDS: &[(&str, &str)] = &[
         "DescribeResponse",
         "entity_counts relation_counts categories capabilities",
     ),
+    (
+        "Lease",
+        "id service ttl health lapsed server silent held_back",
+    ),
+    ("GrantLeaseRequest", "service ttl health request_id reason"),
+    ("GrantLeaseResponse", "lease"),
+    ("KeepAliveRequest", "lease_id health lease_ids"),
+    ("KeepAliveResponse", "lease_id ttl kept lost"),
+    ("RevokeLeaseRequest", "lease_id request_id reason"),
+    ("ListLeasesRequest", "service health page_size page_token"),
+    ("ListLeasesResponse", "leases next_page_token"),
     ("StatusResponse", "version store revision uptime health"),
 ];
 

@@ -11,18 +11,21 @@ use crate::health::Health;
 use crate::hints::{AddressError, Hints};
 use crate::http::{Shown, routes};
 use crate::layer::CallLayer;
+use crate::liveness::LeaseKeeper;
 use crate::load::{LoadError, load};
 use crate::metrics::Metrics;
-use crate::rpc::{Admin, Context, GraphRpc, QueryRpc, Shortcut};
+use crate::rpc::{Admin, Context, GraphRpc, LivenessRpc, QueryRpc, Shortcut};
 use crate::shutdown::{Shutdown, on_signals};
 use crate::standing::Standing;
 use crate::storage::{
-    self, Backend, KeeperPolicy, OpenError, OpenOptions, Opened, SharedKeeper, StoreFiles, StoreUrl,
+    self, Backend, KeeperPolicy, LeaseRows, LeaseRowsError, OpenError, OpenOptions, Opened,
+    SharedKeeper, StoreFiles, StoreUrl,
 };
 use crate::store::ServerStore;
 use amadeus_proto::FILE_DESCRIPTOR_SET;
 use amadeus_proto::v1::admin_service_server::AdminServiceServer;
 use amadeus_proto::v1::graph_service_server::GraphServiceServer;
+use amadeus_proto::v1::liveness_service_server::LivenessServiceServer;
 use amadeus_proto::v1::query_service_server::QueryServiceServer;
 use futures::TryStreamExt as _;
 use kg_core::commit::{Graph, HistoryLimits, Options};
@@ -66,6 +69,9 @@ pub enum ServeError {
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The rows of the leases cannot be opened.
+    #[error("the rows of the leases cannot be opened: {0}")]
+    Leases(#[from] LeaseRowsError),
     /// A part could not be built.
     #[error(transparent)]
     Part(#[from] ResolveError),
@@ -102,7 +108,11 @@ pub struct App {
 impl App {
     /// The parts list. Nothing is built yet.
     #[must_use]
-    pub fn build(args: &ServeArgs, opened: &Opened) -> Self {
+    pub fn build(
+        args: &ServeArgs,
+        opened: &Opened,
+        shared_keeper: Option<&Arc<SharedKeeper>>,
+    ) -> Self {
         let provider = Provider::new();
         let options = Options {
             store_id: opened.store_id.clone(),
@@ -115,6 +125,7 @@ impl App {
             opened.backend.clone(),
             opened.files.clone(),
         );
+        let shared_keeper = shared_keeper.cloned();
 
         provider.register(METRICS, |_| Metrics::new());
         provider.register(SHUTDOWN, |_| built(Shutdown::default()));
@@ -130,6 +141,7 @@ impl App {
                 url.clone(),
                 log.clone(),
                 files.clone(),
+                shared_keeper.clone(),
                 graph,
                 chain.resolve(STANDING)?,
                 (*chain.resolve(HINTS)?).clone(),
@@ -143,6 +155,7 @@ impl App {
                 chain.resolve(METRICS)?,
                 chain.resolve(STANDING)?,
                 (*chain.resolve(HINTS)?).clone(),
+                chain.resolve(CONTEXT)?.leases.clone(),
             ))
         });
         provider.register(CONTEXT, |chain| {
@@ -185,7 +198,18 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     for notice in &opened.report {
         tracing::warn!(notice, "the store");
     }
-    let app = App::build(args, &opened);
+    let (rows, notice) = LeaseRows::open(&args.store, &opened).await?;
+    if let Some(notice) = notice {
+        tracing::warn!(notice, "the store");
+    }
+    let shared_keeper = match &opened.backend {
+        Backend::Postgres(log) => {
+            let (log, store_id) = (log.clone(), opened.store_id.clone());
+            Some(Arc::new(SharedKeeper::new(log, store_id, options.keeper)))
+        }
+        Backend::Memory(_) | Backend::Sqlite(_) => None,
+    };
+    let app = App::build(args, &opened, shared_keeper.as_ref());
     let graph: Arc<Graph> = (*app.part(GRAPH)?).clone();
     let metrics = app.part(METRICS)?;
     let grpc = listen(args.listen, "gRPC").await?;
@@ -213,14 +237,30 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         let (keeper, graph) = (files.keeper.clone(), graph.clone());
         tokio::spawn(async move { keeper.run(&graph).await })
     });
-    if let Backend::Postgres(log) = &log {
-        let keeper_of_log = SharedKeeper::new(log.clone(), opened.store_id.clone(), options.keeper);
+    if let Some(shared_keeper) = shared_keeper {
         let graph = graph.clone();
-        keeper = Some(tokio::spawn(async move { keeper_of_log.run(&graph).await }));
+        keeper = Some(tokio::spawn(async move { shared_keeper.run(&graph).await }));
     }
+
+    let leases_end = Shutdown::default();
+    let lease_keeper = LeaseKeeper::new(
+        app.part(CONTEXT)?.leases.clone(),
+        rows,
+        log.is_shared(),
+        graph.clone(),
+        metrics.clone(),
+        now_ms,
+        seed,
+    );
+    let lease_keeper = tokio::spawn({
+        let ending = leases_end.clone();
+        async move { lease_keeper.run(ending.begun()).await }
+    });
 
     let store = Running {
         graph: graph.clone(),
+        leases_end,
+        lease_keeper,
         committer,
         keeper,
         files: opened.files.clone(),
@@ -292,6 +332,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 /// What writes, once the store is open.
 struct Running {
     graph: Arc<Graph>,
+    leases_end: Shutdown,
+    lease_keeper: JoinHandle<()>,
     committer: JoinHandle<Backend>,
     keeper: Option<JoinHandle<()>>,
     files: Option<StoreFiles>,
@@ -301,6 +343,10 @@ struct Running {
 impl Running {
     /// Commits what was accepted, then closes the store.
     async fn end(self) {
+        self.leases_end.begin();
+        if let Err(error) = self.lease_keeper.await {
+            tracing::error!(%error, "the keeper of the leases ended badly");
+        }
         self.graph.close();
         if let Err(error) = self.committer.await {
             tracing::error!(%error, "the committer ended badly");
@@ -347,6 +393,10 @@ fn serve_calls(
         ))
         .add_service(
             QueryServiceServer::new(QueryRpc::new(context.clone()))
+                .max_decoding_message_size(MESSAGE_BYTES),
+        )
+        .add_service(
+            LivenessServiceServer::new(LivenessRpc::new(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),
         )
         .add_service(
@@ -434,8 +484,8 @@ pub fn now_ms() -> u64 {
         })
 }
 
-/// Differs from process to process, so that batch ids of two servers never meet.
-fn seed() -> u64 {
+/// Differs from call to call and from process to process, so that what two servers name by it never meets.
+pub(crate) fn seed() -> u64 {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one((std::process::id(), now_ms()))
 }

@@ -27,8 +27,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Records read at a time when another writer was first.
 const CATCH_UP: usize = 1_000;
 
-/// How long a server does not look for what others wrote, where no hint comes.
-pub const POLL: Duration = Duration::from_millis(100);
+/// How long a server does not look for what others wrote, where no hint comes. With the look itself, and the reading, they
+/// are shown within 100 ms.
+pub const POLL: Duration = Duration::from_millis(80);
 
 /// How long a log may be out of reach before those who wait for it are told.
 const NOTICE: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! Health: what is true of each part, told to gRPC health checks, to `/readyz` and to the metrics alike.
 
 use crate::hints::Hints;
+use crate::liveness::Leases;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::standing::Standing;
@@ -13,7 +14,11 @@ use tonic_health::server::HealthReporter;
 const READING: [&str; 1] = ["amadeus.v1.QueryService"];
 
 /// Services that write; a store that takes no writes makes them NOT_SERVING, though their reads go on.
-const WRITING: [&str; 2] = ["amadeus.v1.GraphService", "amadeus.v1.AdminService"];
+const WRITING: [&str; 3] = [
+    "amadeus.v1.GraphService",
+    "amadeus.v1.AdminService",
+    "amadeus.v1.LivenessService",
+];
 
 /// One part and how it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +37,7 @@ pub struct Health {
     metrics: Arc<Metrics>,
     standing: Arc<Standing>,
     hints: Hints,
+    leases: Arc<Leases>,
 }
 
 impl Health {
@@ -43,6 +49,7 @@ impl Health {
         metrics: Arc<Metrics>,
         standing: Arc<Standing>,
         hints: Hints,
+        leases: Arc<Leases>,
     ) -> Self {
         Self {
             graph,
@@ -50,6 +57,7 @@ impl Health {
             metrics,
             standing,
             hints,
+            leases,
         }
     }
 
@@ -80,8 +88,9 @@ impl Health {
     /// What does not do what it should, though everything is served: each part with the reason.
     #[must_use]
     pub fn degraded(&self) -> Vec<(&'static str, String)> {
-        let redis = self.hints.fault();
-        redis.map(|why| ("redis", why)).into_iter().collect()
+        let redis = self.hints.fault().map(|why| ("redis", why));
+        let leases = self.leases.fault().map(|why| ("leases", why));
+        redis.into_iter().chain(leases).collect()
     }
 
     /// Whether writes and reads are both served.

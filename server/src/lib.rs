@@ -11,6 +11,7 @@ pub mod health;
 pub mod hints;
 pub mod http;
 pub mod layer;
+pub mod liveness;
 pub mod load;
 pub mod methods;
 pub mod metrics;

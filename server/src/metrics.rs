@@ -3,6 +3,8 @@
 //! Gauges that can be read off the graph are read when they are asked for; only what happens in between is counted.
 
 use kg_core::commit::Graph;
+use kg_core::lease::Counts;
+use kg_core::model::Health;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -39,6 +41,9 @@ pub struct Metrics {
     degraded: IntGaugeVec,
     checkpoint_revision: IntGauge,
     replica_lag: IntGauge,
+    leases: IntGaugeVec,
+    lease_guard: IntGauge,
+    lease_transitions: IntCounterVec,
 }
 
 impl Metrics {
@@ -140,6 +145,20 @@ impl Metrics {
                 "amadeus_replica_lag_revisions",
                 "Revisions that other servers wrote and this one had not shown when it last looked",
             )?,
+            leases: gauges(
+                "amadeus_leases",
+                "Leases that call this server, as they are shown; among them those that only the guard keeps from lapsing (overdue), and those whose improvement is held back because they flap",
+                &["state"],
+            )?,
+            lease_guard: gauge(
+                "amadeus_lease_guard",
+                "1 while no lease lapses because most fell silent at once",
+            )?,
+            lease_transitions: counters(
+                "amadeus_lease_transitions_total",
+                "Leases that this server saw come up, be degraded or go down",
+                &["to"],
+            )?,
             registry,
         })
     }
@@ -192,6 +211,33 @@ impl Metrics {
     /// So many revisions of other servers were not shown yet.
     pub fn replica_lag(&self, revisions: u64) {
         self.replica_lag.set(int(revisions));
+    }
+
+    /// How many leases call this server, by how they are.
+    pub fn leases(&self, counts: &Counts) {
+        for (state, count) in [
+            ("up", counts.up),
+            ("degraded", counts.degraded),
+            ("down", counts.down),
+            ("overdue", counts.overdue),
+            ("held_back", counts.held_back),
+        ] {
+            self.leases
+                .with_label_values(&[state])
+                .set(int(count as u64));
+        }
+    }
+
+    /// The guard began or ceased to hold.
+    pub fn lease_guard(&self, holds: bool) {
+        self.lease_guard.set(i64::from(holds));
+    }
+
+    /// A lease came up, was degraded or went down.
+    pub fn lease_transition(&self, to: Health) {
+        self.lease_transitions
+            .with_label_values(&[to.as_str()])
+            .inc();
     }
 
     /// Watches that are open.

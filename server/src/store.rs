@@ -8,7 +8,7 @@ use crate::rpc::context::{
     BackupEntry, Compacted, Component, LogTail, RestoreOrder, Restored, Store, StoreError,
 };
 use crate::standing::Standing;
-use crate::storage::{self, Backend, BackupError, StoreFiles};
+use crate::storage::{self, Backend, BackupError, SharedKeeper, StoreFiles};
 use amadeus_proto::v1;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -30,6 +30,8 @@ pub struct ServerStore {
     url: String,
     log: Backend,
     files: Option<StoreFiles>,
+    /// Where the log is shared, and its checkpoints with it.
+    shared_keeper: Option<Arc<SharedKeeper>>,
     graph: Arc<Graph>,
     standing: Arc<Standing>,
     hints: Hints,
@@ -44,6 +46,7 @@ impl ServerStore {
         url: String,
         log: Backend,
         files: Option<StoreFiles>,
+        shared_keeper: Option<Arc<SharedKeeper>>,
         graph: Arc<Graph>,
         standing: Arc<Standing>,
         hints: Hints,
@@ -52,6 +55,7 @@ impl ServerStore {
             url,
             log,
             files,
+            shared_keeper,
             graph,
             standing,
             hints,
@@ -186,26 +190,38 @@ impl ServerStore {
         }
     }
 
-    async fn make_room(&self, keep_from: u64) -> Result<Compacted, StoreError> {
-        let files = self.files()?;
+    /// Writes a checkpoint and removes what it covers and the policy does not keep. Returns up to where two checkpoints cover
+    /// the log, once there are two.
+    async fn checkpoint(&self) -> Result<Option<u64>, StoreError> {
         let io = |error: &dyn std::fmt::Display| StoreError::Io(error.to_string());
-        let before = self.oldest().await?;
-        files
-            .keeper
-            .keep(self.graph.snapshot().shared())
-            .await
-            .map_err(|e| io(&e))?;
-        if let Some(wanted) = keep_from.checked_sub(1) {
-            let checkpoints = files.checkpoints.clone();
-            let covered = blocking(move || checkpoints.prune())
-                .await?
-                .map_err(|e| io(&e))?;
-            if let Some(revision) = covered
-                .map(|covered| covered.min(wanted))
-                .filter(|revision| *revision >= before)
-            {
-                self.log.compact(revision).await.map_err(|e| io(&e))?;
+        let snapshot = self.graph.snapshot().shared();
+        if let Some(keeper) = &self.shared_keeper {
+            let covered = keeper.keep(snapshot).await.map_err(|e| io(&e))?;
+            if covered.is_some() {
+                return Ok(covered);
             }
+            // There is only one yet. Whoever asks for room gets it, once that one was read back and proved.
+            let only = self.log.newest_checkpoint().await;
+            return Ok(only
+                .map_err(StoreError::Corrupt)?
+                .map(|only| only.revision()));
+        }
+        let files = self.files()?;
+        files.keeper.keep(snapshot).await.map_err(|e| io(&e))?;
+        let checkpoints = files.checkpoints.clone();
+        let covered = blocking(move || checkpoints.prune()).await?;
+        covered.map_err(|e| io(&e))
+    }
+
+    async fn make_room(&self, keep_from: u64) -> Result<Compacted, StoreError> {
+        let before = self.oldest().await?;
+        let covered = self.checkpoint().await?;
+        if let Some(wanted) = keep_from.checked_sub(1)
+            && let Some(revision) = covered.map(|covered| covered.min(wanted))
+            && revision >= before
+        {
+            let compacted = self.log.compact(revision).await;
+            compacted.map_err(|e| StoreError::Io(e.to_string()))?;
         }
         let oldest = self.oldest().await?;
         Ok(Compacted {
@@ -271,9 +287,9 @@ impl Store for ServerStore {
     }
 
     fn checkpoint_revision(&self) -> u64 {
-        self.files
-            .as_ref()
-            .map_or(0, |files| files.keeper.revision())
+        let shared = self.shared_keeper.as_ref().map(|keeper| keeper.revision());
+        let own = self.files.as_ref().map(|files| files.keeper.revision());
+        shared.or(own).unwrap_or_default()
     }
 
     fn components(&self) -> Vec<Component> {

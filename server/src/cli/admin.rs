@@ -94,7 +94,7 @@ fn standing(reply: &StatusResponse) -> String {
     text
 }
 
-fn health(health: Health) -> &'static str {
+pub(super) fn health(health: Health) -> &'static str {
     match health {
         Health::Unknown => "unknown",
         Health::Up => "up",

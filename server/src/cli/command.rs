@@ -9,6 +9,7 @@ use super::{
     entities::EntityCommand,
     export::ExportArgs,
     import::ImportArgs,
+    leases::LeaseCommand,
     overview::{DescribeArgs, PruneArgs, ValidateArgs},
     pictures::{DocsArgs, VizArgs},
     queries::{
@@ -117,6 +118,9 @@ Examples:
     Watch(WatchArgs),
     /// How the server is
     Status,
+    /// Leases of services: list, take, keep, end
+    #[command(subcommand)]
+    Lease(LeaseCommand),
     /// Take a backup, or list them
     #[command(subcommand)]
     Backup(BackupCommand),

@@ -15,6 +15,7 @@ mod entity_ref;
 mod export;
 mod failure;
 mod import;
+mod leases;
 mod literal;
 mod out;
 mod overview;

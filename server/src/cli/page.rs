@@ -3,9 +3,9 @@
 use amadeus_proto::v1::{
     DependenciesRequest, DependenciesResponse, FindByCapabilityRequest, FindByCapabilityResponse,
     ImpactRequest, ImpactResponse, ListBackupsRequest, ListBackupsResponse, ListEntitiesRequest,
-    ListEntitiesResponse, ListRelationsRequest, ListRelationsResponse, ListServicesRequest,
-    ListServicesResponse, NeighborsRequest, NeighborsResponse, SearchRequest, SearchResponse,
-    ValidateRequest, ValidateResponse,
+    ListEntitiesResponse, ListLeasesRequest, ListLeasesResponse, ListRelationsRequest,
+    ListRelationsResponse, ListServicesRequest, ListServicesResponse, NeighborsRequest,
+    NeighborsResponse, SearchRequest, SearchResponse, ValidateRequest, ValidateResponse,
 };
 
 /// A request that asks for one page.
@@ -61,6 +61,7 @@ pages! {
     ListEntitiesRequest => ListEntitiesResponse[entities],
     ListRelationsRequest => ListRelationsResponse[relations],
     ListBackupsRequest => ListBackupsResponse[backups],
+    ListLeasesRequest => ListLeasesResponse[leases],
     ValidateRequest => ValidateResponse[findings],
     DependenciesRequest => DependenciesResponse[hits],
     ImpactRequest => ImpactResponse[hits],

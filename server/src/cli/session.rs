@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use amadeus_proto::v1::{
     admin_service_client::AdminServiceClient, graph_service_client::GraphServiceClient,
-    query_service_client::QueryServiceClient,
+    liveness_service_client::LivenessServiceClient, query_service_client::QueryServiceClient,
 };
 use prost::{Message, Name};
 use tonic::{
@@ -62,6 +62,11 @@ impl Session {
     /// The server.
     pub fn admin(&self) -> AdminServiceClient<Channel> {
         AdminServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_REPLY_BYTES)
+    }
+
+    /// The leases.
+    pub fn liveness(&self) -> LivenessServiceClient<Channel> {
+        LivenessServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_REPLY_BYTES)
     }
 
     /// Makes a call that may be made again: a read, or a write with a request id.

@@ -216,12 +216,25 @@ impl Context {
             health: health.into(),
             message: poisoned.map_or_else(String::new, ToString::to_string),
         };
+        let leases = self.leases.fault();
+        let leases = Component {
+            name: "leases".into(),
+            health: leases
+                .as_ref()
+                .map_or(v1::Health::Up, |_| v1::Health::Degraded)
+                .into(),
+            message: leases.unwrap_or_default(),
+        };
         let stored = self.store.components().into_iter().map(|c| Component {
             name: c.name.into(),
             health: c.health.into(),
             message: c.message,
         });
-        std::iter::once(committer).chain(stored).collect()
+        [committer]
+            .into_iter()
+            .chain(stored)
+            .chain([leases])
+            .collect()
     }
 }
 

@@ -16,6 +16,7 @@ use tonic::Status;
 use super::freshness::LastRevision;
 use super::pages::Pages;
 use super::status;
+use crate::liveness::Leases;
 
 /// The durable log, as readers need it.
 pub trait LogTail: Send + Sync {
@@ -158,6 +159,8 @@ pub struct Context {
     pub watchers: Watchers,
     /// The log's last revision, asked once for all who wait.
     pub last_revision: LastRevision,
+    /// The leases. Somebody has to keep them: see [`crate::liveness::LeaseKeeper`].
+    pub leases: Arc<Leases>,
     /// When the process started.
     pub started: Instant,
     /// The same, in milliseconds since 1970.
@@ -184,6 +187,7 @@ impl Context {
             imports: Arc::new(Semaphore::new(IMPORTS_BYTES)),
             watchers: Watchers::default(),
             last_revision: LastRevision::default(),
+            leases: Arc::default(),
             started: Instant::now(),
             started_ms: clock(),
         })

@@ -16,6 +16,7 @@ use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt
 use super::context::StoreError;
 use super::from_proto::Rejected;
 use crate::layer::in_call;
+use crate::liveness::LeaseError;
 use crate::picture::NotDrawn;
 
 /// Bytes of a message before it is cut.
@@ -228,6 +229,20 @@ pub fn stopping() -> Status {
     Status::unavailable(
         "the server is shutting down: connect again and resume from the last bookmark",
     )
+}
+
+/// A lease could not be had or changed.
+#[must_use]
+pub fn lease(error: LeaseError) -> Status {
+    let message = cut(error.to_string(), TEXT_BYTES);
+    match error {
+        LeaseError::Gone(_) => Status::not_found(message),
+        LeaseError::Reused => invalid("request_id", message),
+        LeaseError::Full(_) => Status::resource_exhausted(message),
+        LeaseError::Unavailable(_) => {
+            Status::unavailable(format!("{message}: retry with the same request_id"))
+        }
+    }
 }
 
 /// The log could not be read.

@@ -4,6 +4,7 @@
 //! amadeus.db                the log, in SQLite; amadeus.db-wal and -shm are SQLite's own
 //! amadeus.db.watermark      the last acknowledged revision
 //! amadeus.db.lock           held by the process that has the store
+//! amadeus.db.leases         the rows of leases, in SQLite; with files of its own as amadeus.db has
 //! amadeus.db.checkpoints/   snapshots that bound the replay, and those that a restore went back to
 //! amadeus.db.backups/       snapshots that somebody asked for
 //! ```
@@ -15,6 +16,7 @@ mod backups;
 mod checkpoints;
 mod files;
 mod keeper;
+mod leases;
 mod lock;
 mod open;
 mod postgres;
@@ -30,9 +32,13 @@ pub use backend::Backend;
 pub use backups::{BACKUPS, BackupEntry, BackupError, Backups, Prepared};
 pub use checkpoints::{CheckpointFile, Checkpoints};
 pub use keeper::{Keeper, KeeperError, KeeperPolicy, Kept};
+pub use leases::{
+    Applied, Edit, LEASE_PAGE, LeaseRow, LeaseRows, LeaseRowsError, MemoryLeases, PostgresLeases,
+    ServerId, SqliteLeases, Vouched,
+};
 pub use lock::{Lock, LockError};
 pub use open::{OpenError, OpenOptions, Opened, StoreFiles, create_from_backup, open};
 pub use postgres::{KeepError, PostgresLog};
-pub use shared_keeper::SharedKeeper;
+pub use shared_keeper::{SharedKeeper, SharedKeeperError};
 pub use sqlite::SqliteLog;
 pub use store_url::{StoreUrl, UrlError};

@@ -16,6 +16,7 @@ mod open;
 pub use checkpoints::KeepError;
 pub(super) use open::open;
 
+use super::leases::PostgresLeases;
 use super::sqlite::without_a_gap;
 use connect::Address;
 use futures::TryStreamExt;
@@ -82,6 +83,12 @@ impl PostgresLog {
     #[must_use]
     pub fn place(&self) -> String {
         self.0.address.place()
+    }
+
+    /// The rows of leases in the same database, with connections of their own.
+    #[must_use]
+    pub(super) fn lease_rows(&self) -> PostgresLeases {
+        PostgresLeases::new(self.0.address.pool_for_leases())
     }
 
     /// As [`super::Backend::compact`]. In small statements, so that appends find room between them.

@@ -1,15 +1,19 @@
 //! Some servers on one database of their own.
 
+use std::process::Command;
 use std::time::Duration;
 
 use amadeus_proto::v1;
 use tempfile::TempDir;
 use testbed::Postgres;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use v1::admin_service_client::AdminServiceClient;
 use v1::consistency::Level;
 use v1::graph_service_client::GraphServiceClient;
+use v1::liveness_service_client::LivenessServiceClient;
 
 use crate::process::Process;
 
@@ -50,6 +54,42 @@ impl Member {
         GraphServiceClient::new(self.channel.clone())
     }
 
+    pub fn liveness(&self) -> LivenessServiceClient<Channel> {
+        LivenessServiceClient::new(self.channel.clone())
+    }
+
+    /// Where it serves.
+    pub fn address(&self) -> String {
+        format!(
+            "http://{}",
+            self.process.heard().address.expect("it serves")
+        )
+    }
+
+    /// What its HTTP side answers.
+    pub async fn http(&self, path: &str) -> String {
+        let address = self.process.heard().http.expect("it serves");
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("it takes it");
+        let mut answer = String::new();
+        stream
+            .read_to_string(&mut answer)
+            .await
+            .expect("it answers");
+        answer
+    }
+
+    /// Sends the process a signal, such as `-STOP`.
+    pub fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        let sent = Command::new("kill").args([signal, &*id]).status();
+        assert!(sent.is_ok_and(|sent| sent.success()), "kill {signal} {id}");
+    }
+
     pub fn admin(&self) -> AdminServiceClient<Channel> {
         AdminServiceClient::new(self.channel.clone())
     }
@@ -64,6 +104,18 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// One server on an embedded store.
+    pub async fn alone() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = format!("sqlite://{}", folder.path().join("graph.db").display());
+        let members = vec![Member::start(&folder, &store, &[]).await];
+        Self {
+            members,
+            folder,
+            store,
+        }
+    }
+
     pub async fn start(store: String, count: usize, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut members = Vec::new();

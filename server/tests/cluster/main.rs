@@ -10,5 +10,6 @@ mod random;
 
 mod cluster;
 mod degraded;
+mod leases;
 mod order;
 mod siege;

@@ -141,41 +141,20 @@ async fn a_server_that_slept_while_the_others_compacted_past_it_goes_on_from_a_c
         .put_entity(put("a", 1, None, ""))
         .await
         .expect("written");
-    let id = cluster.members[1].process.id().to_string();
-    let signal = |signal: &str| {
-        std::process::Command::new("kill")
-            .args([signal, &*id])
-            .status()
-    };
-    signal("-STOP").expect("it is our child");
+    cluster.members[1].signal("-STOP");
     for number in 2..=60 {
         awake
             .put_entity(put("a", number, None, ""))
             .await
             .expect("written");
     }
-    let database = cluster.store.rsplit('/').next().expect("a name").to_owned();
-    let mut more = 0;
-    crate::cluster::soon("there are two late checkpoints", || {
-        let sql = "SELECT count(*) FROM amadeus_checkpoints WHERE revision > 20";
-        let late = server.run(&database, sql);
-        let mut awake = awake.clone();
-        more += 1;
-        async move {
-            let is_late = late == "2";
-            if !is_late {
-                let more = put("b", more, None, "");
-                let _ = awake.put_entity(more).await;
-            }
-            is_late
-        }
-    })
-    .await;
-    server.run(
-        &database,
-        "DELETE FROM amadeus_records WHERE revision <= 20; UPDATE amadeus_store SET compacted = 20",
-    );
-    signal("-CONT").expect("it is our child");
+    let request = v1::CompactRequest {
+        keep_from_revision: 50,
+    };
+    let reply = cluster.members[0].admin().compact(request).await;
+    let reply = reply.expect("there is room").into_inner();
+    assert!(reply.first_kept_revision > 2, "{reply:?}");
+    cluster.members[1].signal("-CONT");
     let revision = cluster.agree().await;
     assert!(revision >= 60, "{revision}");
     let reply = asleep.put_entity(put("a", 61, None, "")).await;

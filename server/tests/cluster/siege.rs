@@ -4,7 +4,6 @@
 //! `AMADEUS_SIEGE_FAULTS` says how many faults (8), `AMADEUS_TEST_SEED` repeats the choices.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -95,12 +94,6 @@ impl Besieged {
         self.cluster.members[at] = member;
     }
 
-    fn signal(&self, at: usize, signal: &str) {
-        let id = self.cluster.members[at].process.id().to_string();
-        let sent = Command::new("kill").args([signal, &id]).status();
-        assert!(sent.is_ok_and(|sent| sent.success()), "kill {signal} {id}");
-    }
-
     /// Lets something fail and come back; what it was.
     async fn suffer(&mut self, random: &mut Random) -> &'static str {
         let at = random.below(SERVERS as u64) as usize;
@@ -111,9 +104,9 @@ impl Besieged {
                 "a server killed"
             }
             2 => {
-                self.signal(at, "-STOP");
+                self.cluster.members[at].signal("-STOP");
                 sleep(a_while).await;
-                self.signal(at, "-CONT");
+                self.cluster.members[at].signal("-CONT");
                 "a server stopped for a while"
             }
             3 => {

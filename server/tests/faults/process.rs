@@ -21,6 +21,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Heard {
     /// Where it serves.
     pub address: Option<String>,
+    /// Where it tells how it is.
+    #[allow(dead_code, reason = "not all tests that start a server ask")]
+    pub http: Option<String>,
     /// The hit at which its failpoint acted.
     pub fired: Option<u64>,
     /// It has closed its standard error: it is gone.
@@ -118,8 +121,13 @@ async fn listen(errors: ChildStderr, tell: watch::Sender<Heard>, tail: Arc<Mutex
     let mut lines = BufReader::new(errors).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         if let Some((_, rest)) = line.split_once(" grpc=") {
-            let address = rest.split(' ').next().map(str::to_owned);
-            tell.send_modify(|heard| heard.address = address);
+            let mut words = rest.split(' ');
+            let address = words.next().map(str::to_owned);
+            let http = words.find_map(|word| word.strip_prefix("http=").map(str::to_owned));
+            tell.send_modify(|heard| {
+                heard.address = address;
+                heard.http = http;
+            });
         }
         if line.starts_with("failpoint ") {
             // A panic repeats the line, with more behind it.

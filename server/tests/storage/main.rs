@@ -4,6 +4,7 @@ mod backups;
 mod conformance;
 mod damage;
 mod full_disk;
+mod leases;
 mod place;
 mod postgres;
 mod restart;

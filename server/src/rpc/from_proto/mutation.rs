@@ -25,9 +25,11 @@ pub trait Write {
 
 impl Write for v1::RegisterServiceRequest {
     fn parse(&self) -> Result<Asked, Rejected> {
+        // RegisterService takes it off before: a lease is no part of a transaction.
         if self.lease_ttl.is_some() {
             return Err(Rejected::NotBuilt(
-                "lease_ttl: leases are not built yet; register without one".into(),
+                "lease_ttl: a Commit grants no leases; register by RegisterService, or call GrantLease after it"
+                    .into(),
             ));
         }
         let given = required("service", self.service.as_ref())?;

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use amadeus_proto::v1;
 use kg_core::commit::Outcome;
+use kg_core::lease::Said;
 use kg_core::model::{Body, Entity, Health, Kind, Name};
+use kg_core::mutation::Mutation;
 use kg_core::snapshot::{Names, Snapshot};
 use tonic::{Request, Response, Status};
 
 use super::fitting;
 use crate::rpc::context::Context;
+use crate::rpc::from_proto::Write as _;
 use crate::rpc::pages::{Page, Paging, Place};
-use crate::rpc::{from_proto, status, to_proto};
+use crate::rpc::{from_proto, liveness, status, to_proto};
 
 impl Context {
     /// A service as the outcome of a write shows it; none if it has gone since.
@@ -22,18 +25,44 @@ impl Context {
 
     pub(super) async fn register_service(
         &self,
-        request: v1::RegisterServiceRequest,
+        mut request: v1::RegisterServiceRequest,
     ) -> Result<Response<v1::RegisterServiceResponse>, Status> {
-        let name = request
-            .service
-            .as_ref()
-            .map_or_else(String::new, |service| service.name.clone());
-        let outcome = self.write("RegisterService", request).await?;
-        Ok(Response::new(v1::RegisterServiceResponse {
+        let request_id = request.request_id.clone();
+        let mut transaction = self.transaction("RegisterService", &mut request)?;
+        let ttl_ms = request
+            .lease_ttl
+            .take()
+            .map(|given| liveness::ttl("lease_ttl", Some(&given)));
+        let ttl_ms = ttl_ms.transpose().map_err(status::fault)?;
+        let (mut mutation, expected) = request.parse().map_err(status::rejected)?;
+        let mut said = Said::Up;
+        let mut name = None;
+        if let Mutation::RegisterService { service, .. } = &mut mutation {
+            name = Some(service.name.clone());
+            said = said_of(service.body.health);
+            // What leases say is not overwritten by who registers; and who takes the first one says that it is up.
+            if let Some(shown) = self.leases.shown(service.name.as_str()) {
+                service.body.health = shown;
+            } else if ttl_ms.is_some() {
+                service.body.health = said.into();
+            }
+        }
+        transaction.mutations = vec![mutation];
+        transaction.preconditions.extend(expected);
+        let outcome = self.commit(transaction).await?;
+        let mut reply = v1::RegisterServiceResponse {
             header: self.header(outcome.revision),
-            service: Self::written_service(&outcome, &name),
             changed: outcome.changed,
-        }))
+            ..v1::RegisterServiceResponse::default()
+        };
+        let Some(name) = name else {
+            return Ok(Response::new(reply));
+        };
+        reply.service = Self::written_service(&outcome, name.as_str());
+        if let Some(ttl_ms) = ttl_ms {
+            reply.lease = Some(self.grant(name, ttl_ms, said, &request_id).await?);
+        }
+        Ok(Response::new(reply))
     }
 
     pub(super) async fn get_service(
@@ -161,6 +190,15 @@ impl Context {
             service: Self::written_service(&outcome, &name),
             changed: outcome.changed,
         }))
+    }
+}
+
+/// What a registration with a lease says of its service.
+fn said_of(health: Health) -> Said {
+    match health {
+        Health::Unknown | Health::Up => Said::Up,
+        Health::Degraded => Said::Degraded,
+        Health::Down => Said::Down,
     }
 }
 

@@ -12,11 +12,21 @@ const CONNECTIONS: u32 = 8;
 /// How long a read waits for a connection, a new one included.
 const ACQUIRE: Duration = Duration::from_secs(5);
 
+/// Those for the rows of leases: one to vouch through while another one writes.
+const LEASE_CONNECTIONS: u32 = 2;
+
 /// After this the database ends a statement that nobody may be waiting for any more.
 const STATEMENT_TIMEOUT: &str = "30s";
 
+/// After this the database ends a change of leases that nobody goes on with. All other servers wait for it, and without this
+/// they would for hours, if the machine of its server was lost in the middle of it.
+const IDLE_CHANGE_TIMEOUT: &str = "5s";
+
 /// Every step of the schema, in order. The number of those carried out stands in the store's row.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_log.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/postgres/0001_log.sql"),
+    include_str!("../../../migrations/postgres/0002_leases.sql"),
+];
 
 /// Held by whoever makes or changes the schema: "AmaG".
 const SCHEMA_LOCK: i64 = 0x416d_6147;
@@ -68,6 +78,17 @@ impl Address {
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE)
             .connect_lazy_with(self.0.clone())
+    }
+
+    /// The connections for the rows of leases; none is made yet.
+    pub(super) fn pool_for_leases(&self) -> PgPool {
+        let options = self.0.clone();
+        PgPoolOptions::new()
+            .max_connections(LEASE_CONNECTIONS)
+            .acquire_timeout(ACQUIRE)
+            .connect_lazy_with(
+                options.options([("idle_in_transaction_session_timeout", IDLE_CHANGE_TIMEOUT)]),
+            )
     }
 }
 
