@@ -19,6 +19,7 @@ struct Naive {
     said: Said,
     gap: u64,
     lapsed: Option<u64>,
+    floor: u64,
     /// What it was from when on, without repetitions.
     raw: Vec<(u64, Health)>,
     shown: Health,
@@ -42,6 +43,7 @@ impl Oracle {
             said,
             gap: 0,
             lapsed: None,
+            floor: 0,
             raw: Vec::from_iter((shown != Health::Unknown).then_some((0, shown))),
             shown,
         };
@@ -61,14 +63,21 @@ impl Oracle {
     }
 
     fn sweep(&mut self, now: u64) -> Vec<(u64, Health, Health)> {
-        if now - self.swept > STALL_MS {
+        let deaf = now - self.swept;
+        if deaf > STALL_MS {
             self.floor = now;
+        }
+        for lease in self.leases.values_mut() {
+            lease.floor = lease.floor.max(self.floor);
+            if 2 * deaf > lease.ttl {
+                lease.floor = now;
+            }
         }
         self.swept = now;
         let may_lapse = self.may_lapse(now);
         let mut changes = Vec::new();
         for (id, lease) in &mut self.leases {
-            let is_overdue = now - lease.called.max(self.floor) >= lease.ttl;
+            let is_overdue = now - lease.called.max(lease.floor) >= lease.ttl;
             if lease.lapsed.is_none() && is_overdue && may_lapse {
                 lease.lapsed = Some(now);
             }
@@ -88,7 +97,7 @@ impl Oracle {
     fn may_lapse(&mut self, now: u64) -> bool {
         let (mut all, mut odd) = (0, 0);
         for lease in self.leases.values() {
-            let silent = now - lease.called.max(self.floor);
+            let silent = now - lease.called.max(lease.floor);
             let is_odd = match lease.lapsed {
                 Some(lapsed) if now - lapsed >= lease.ttl => continue,
                 Some(_) => true,

@@ -198,7 +198,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     for notice in &opened.report {
         tracing::warn!(notice, "the store");
     }
-    let (rows, notice) = LeaseRows::open(&args.store, &opened).await?;
+    let (rows, notice) = LeaseRows::open(&opened).await?;
     if let Some(notice) = notice {
         tracing::warn!(notice, "the store");
     }

@@ -34,6 +34,9 @@ pub const POLL: Duration = Duration::from_millis(80);
 /// How long a log may be out of reach before those who wait for it are told.
 const NOTICE: Duration = Duration::from_secs(5);
 
+/// How long a shared log that stands still is taken to be the one that it was.
+const COMPARED: Duration = Duration::from_secs(5);
+
 /// Bytes of waiting transactions whose planning takes a thread for milliseconds.
 const LONG_BYTES: usize = 1024 * 1024;
 
@@ -46,6 +49,8 @@ pub struct CommitterTask {
     standing: Arc<Standing>,
     /// When the log was last asked for what others wrote.
     looked: Instant,
+    /// When its last record was last compared with ours.
+    compared: Instant,
     /// Since when the log has been out of reach.
     unreachable: Option<Instant>,
 }
@@ -68,6 +73,7 @@ impl CommitterTask {
             hints,
             standing,
             looked: Instant::now(),
+            compared: Instant::now(),
             unreachable: None,
         }
     }
@@ -133,6 +139,7 @@ impl CommitterTask {
             };
             self.metrics.commit_stage("append", began.elapsed());
             self.report(&staged, &appended);
+            let failed = appended.as_ref().err().map(ToString::to_string);
             let settling = Instant::now();
             match self.committer.settle(staged, appended) {
                 Settled::Done => {
@@ -142,7 +149,8 @@ impl CommitterTask {
                 }
                 Settled::Repeat(same) => {
                     staged = same;
-                    if let Some(error) = self.overdue("the log does not answer", began) {
+                    let what = failed.as_deref().unwrap_or("the log does not answer");
+                    if let Some(error) = self.overdue(what, began) {
                         staged.give_notice(&error);
                         self.committer.fail_waiting(&error);
                         if self.committer.graph().is_drained() {
@@ -205,9 +213,29 @@ impl CommitterTask {
                     self.catch_up().await;
                 } else if last < head {
                     self.give_up(&lost_its_end(last, head));
+                } else if self.compared.elapsed() >= COMPARED {
+                    self.compare(head).await;
                 }
             }
             Err(error) => self.not_read(head, &error, began).await,
+        }
+    }
+
+    /// A log that was set back and written to since may end where ours does, with another record.
+    async fn compare(&mut self, head: u64) {
+        self.compared = Instant::now();
+        let ours = self.committer.graph().published();
+        let Some(ours) = ours.history.record(head) else {
+            return;
+        };
+        // Whatever else is wrong is found when the log is followed.
+        if let Ok(records) = self.log.read(head, 1).await
+            && let [theirs] = &*records
+            && theirs.encode() != ours.encode()
+        {
+            self.give_up(&format!(
+                "the log holds another record of revision {head} than this server has shown: it is not the log that was written to"
+            ));
         }
     }
 

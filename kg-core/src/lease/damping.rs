@@ -87,6 +87,12 @@ impl Damping {
         is_better.then(|| self.due_ms(now, self.raw))
     }
 
+    /// Whether an improvement would wait, were there one now.
+    #[must_use]
+    pub fn is_flapping(&self, now: u64) -> bool {
+        self.wait_ms(now) > 0
+    }
+
     fn note(&mut self, now: u64, raw: Health) {
         let before = std::mem::replace(&mut self.raw, raw);
         if before == raw {

@@ -14,6 +14,8 @@ use crate::model::Health;
 pub(super) struct Known {
     pub(super) lease: Arc<Lease>,
     pub(super) damping: Damping,
+    /// Its holder is not held to have been silent before this.
+    floor_ms: u64,
     /// What this sweep's look found.
     heard: Option<Heard>,
     /// When it was found to have lapsed.
@@ -28,20 +30,26 @@ impl Known {
         Self {
             damping: Damping::of(lease.shown),
             lease,
+            floor_ms: 0,
             heard: None,
             lapsed_ms: None,
             sweep,
         }
     }
 
-    /// Looks at its pulse, before anything of this sweep is decided.
-    pub(super) fn look(&mut self, census: &mut Census, floor_ms: u64, now: u64) {
+    /// Looks at its pulse, before anything of this sweep is decided. `deaf_ms` have passed since the sweep before: where that is
+    /// more than half a ttl, a holder that called in time may not have been heard, and has a whole ttl from now on.
+    pub(super) fn look(&mut self, census: &mut Census, floor_ms: u64, deaf_ms: u64, now: u64) {
         self.heard = self.lease.heard();
+        self.floor_ms = self.floor_ms.max(floor_ms);
+        if deaf_ms.saturating_mul(2) > self.lease.ttl_ms.into() {
+            self.floor_ms = now;
+        }
         match self.heard {
             Some(heard) => {
                 self.lapsed_ms = None;
                 census.live += 1;
-                let is_silent = self.lease.is_silent(silent_ms(heard, floor_ms, now));
+                let is_silent = self.lease.is_silent(silent_ms(heard, self.floor_ms, now));
                 census.silent += usize::from(is_silent);
             }
             None => {
@@ -52,8 +60,9 @@ impl Known {
     }
 
     /// Lapses it if it is overdue since that look and may lapse, and adds to the sweep what follows.
-    pub(super) fn settle(&mut self, sweep: &mut Sweep, verdict: Verdict, floor_ms: u64, now: u64) {
+    pub(super) fn settle(&mut self, sweep: &mut Sweep, verdict: Verdict, now: u64) {
         let ttl_ms = self.lease.ttl_ms;
+        let floor_ms = self.floor_ms;
         let is_overdue = |heard: &Heard| silent_ms(*heard, floor_ms, now) >= ttl_ms.into();
         if let Some(heard) = self.heard.filter(is_overdue) {
             match verdict {

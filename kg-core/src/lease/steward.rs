@@ -3,14 +3,14 @@
 //! One task owns it and calls [`Steward::sweep`] every [`Steward::next_sweep_ms`]. There are no timers: a call of a holder then
 //! writes one word and nothing else, and what changes in one sweep comes out of it as one batch, which can be one write.
 //!
-//! It judges others by their silence, so it must know when it was deaf itself. A sweep that comes more than two seconds after
-//! the one before says that this process stood still; and its owner knows of restarts, leases that it took over, and stores
+//! It judges others by their silence, so it must know when it was deaf itself. A sweep that comes more than half a ttl after the
+//! one before, or more than two seconds, says that this process stood still; and its owner knows of restarts, leases that it took over, and stores
 //! that could not be reached, and calls [`Steward::excuse`]. From then on every lease has a whole ttl.
 //!
 //! # Cost
 //!
-//! A sweep looks at all leases: 10,000 take about half a millisecond. It runs from four to a hundred times a second, as the
-//! shortest ttl asks for.
+//! A sweep looks at all leases: 10,000 take about half a millisecond, 100,000, which no longer fit into the caches, about 25.
+//! It runs from four to a hundred times a second, as the shortest ttl asks for.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -46,7 +46,8 @@ impl Steward {
     /// Looks at all leases, lapses those that are overdue unless the guard holds, and returns what is to be shown otherwise.
     /// From then on it is taken as shown, see [`Self::repeat`].
     pub fn sweep(&mut self, table: &LeaseTable, now: u64) -> Sweep {
-        if now.saturating_sub(self.swept_ms) > STALL_MS {
+        let deaf_ms = now.saturating_sub(self.swept_ms);
+        if deaf_ms > STALL_MS {
             self.excuse(now);
         }
         self.swept_ms = now;
@@ -54,7 +55,7 @@ impl Steward {
 
         let mut census = Census::default();
         for known in self.known.values_mut() {
-            known.look(&mut census, self.floor_ms, now);
+            known.look(&mut census, self.floor_ms, deaf_ms, now);
         }
         let guard_before = self.guard.state();
         let verdict = self.guard.judge(census, now);
@@ -65,7 +66,7 @@ impl Steward {
             ..Sweep::default()
         };
         for known in self.known.values_mut() {
-            known.settle(&mut sweep, verdict, self.floor_ms, now);
+            known.settle(&mut sweep, verdict, now);
         }
         sweep.transitions.sort_unstable_by_key(|one| one.id);
         sweep.forgotten.sort_unstable();
@@ -154,7 +155,20 @@ mod tests {
         (table, steward)
     }
 
+    /// What changes until then, swept every quarter of a second.
     fn changes(steward: &mut Steward, table: &LeaseTable, now: u64) -> Vec<(u64, Health, Health)> {
+        let between = (steward.swept_ms..now).step_by(250).skip(1);
+        let all = between.chain([now]);
+        all.flat_map(|now| changes_at(steward, table, now))
+            .collect()
+    }
+
+    /// What one sweep says, however long after the one before.
+    fn changes_at(
+        steward: &mut Steward,
+        table: &LeaseTable,
+        now: u64,
+    ) -> Vec<(u64, Health, Health)> {
         let transitions = steward.sweep(table, now).transitions;
         transitions
             .into_iter()
@@ -196,14 +210,30 @@ mod tests {
     }
 
     #[test]
-    fn after_a_standstill_everybody_has_a_whole_ttl() {
+    fn after_a_standstill_of_half_its_ttl_a_lease_has_a_whole_one() {
         let (table, mut steward) = swept();
-        assert_eq!(changes(&mut steward, &table, STALL_MS), [(1, Up, Down)]);
+        assert_eq!(changes(&mut steward, &table, 500), []);
+        assert_eq!(changes_at(&mut steward, &table, 1_000), [(1, Up, Down)]);
         let (table, mut steward) = swept();
         assert_eq!(changes(&mut steward, &table, 900), []);
-        assert_eq!(changes(&mut steward, &table, 2_901), []);
-        assert_eq!(changes(&mut steward, &table, 3_900), []);
-        assert_eq!(changes(&mut steward, &table, 3_901), [(1, Up, Down)]);
+        assert_eq!(changes_at(&mut steward, &table, 1_401), []);
+        assert_eq!(changes(&mut steward, &table, 2_400), []);
+        assert_eq!(changes(&mut steward, &table, 2_401), [(1, Up, Down)]);
+    }
+
+    #[test]
+    fn after_a_standstill_of_two_seconds_everybody_has_a_whole_ttl() {
+        for (standstill_ms, end) in [
+            (STALL_MS, 10_000),
+            (STALL_MS + 1, 7_000 + STALL_MS + 10_001),
+        ] {
+            let (table, mut steward) = (LeaseTable::default(), Steward::default());
+            hold(&table, 1, 10_000, 0, Up);
+            assert_eq!(changes(&mut steward, &table, 7_000), []);
+            assert_eq!(changes_at(&mut steward, &table, 7_000 + standstill_ms), []);
+            assert_eq!(changes(&mut steward, &table, end - 1), []);
+            assert_eq!(changes(&mut steward, &table, end), [(1, Up, Down)]);
+        }
     }
 
     #[test]
@@ -273,6 +303,7 @@ mod tests {
         (0..10).for_each(|id| hold(&table, id, 1_000, 0, Unknown));
         steward.sweep(&table, 0);
         table.keep_alive(LeaseId(0), 500, Said::Up);
+        steward.sweep(&table, 500);
         let sweep = steward.sweep(&table, 1_000);
         assert!(sweep.guard_changed && sweep.transitions.is_empty());
         assert_eq!(sweep.guard, GuardState::Holding { since_ms: 1_000 });

@@ -277,10 +277,10 @@ impl LeaseKeeper {
 
     /// Vouches, learns what the others wrote, takes over from those that are gone, and compares the graph with the rows.
     async fn vouch(&mut self) {
-        if !self.reached {
-            if let Err(error) = self.rows.join(self.me).await {
-                return self.away(&error);
-            }
+        if !self.reached
+            && let Err(error) = self.rows.join(self.me).await
+        {
+            return self.away(&error);
         }
         if self.refresh().await {
             self.compare().await;

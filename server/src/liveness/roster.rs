@@ -87,8 +87,7 @@ impl Roster {
     #[must_use]
     pub fn shown(&self, service: &str, now: u64) -> Option<Health> {
         let standing = self.services.get(service)?;
-        let is_held_back = standing.damping.held_back(now).is_some();
-        (is_held_back || !standing.leases.is_empty())
+        (standing.damping.is_flapping(now) || !standing.leases.is_empty())
             .then(|| standing.damping.shown())
             .filter(|health| *health != Health::Unknown)
     }

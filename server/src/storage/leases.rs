@@ -210,10 +210,7 @@ impl LeaseRows {
     ///
     /// # Errors
     /// [`LeaseRowsError`].
-    pub async fn open(
-        _url: &str,
-        opened: &Opened,
-    ) -> Result<(Self, Option<String>), LeaseRowsError> {
+    pub async fn open(opened: &Opened) -> Result<(Self, Option<String>), LeaseRowsError> {
         match &opened.backend {
             Backend::Memory(_) => Ok((Self::Memory(MemoryLeases::default()), None)),
             Backend::Sqlite(log) => {
@@ -230,11 +227,13 @@ impl LeaseRows {
     /// [`LeaseRowsError`].
     pub async fn join(&self, me: ServerId) -> Result<(), LeaseRowsError> {
         match self {
-            Self::Memory(rows) => rows.join(me),
-            Self::Sqlite(rows) => return rows.join(me).await,
-            Self::Postgres(rows) => return rows.join(me).await,
+            Self::Memory(rows) => {
+                rows.join(me);
+                Ok(())
+            }
+            Self::Sqlite(rows) => rows.join(me).await,
+            Self::Postgres(rows) => rows.join(me).await,
         }
-        Ok(())
     }
 
     /// Says that a server will vouch no more: its beat is -1, and others may adopt it at once.
@@ -243,11 +242,13 @@ impl LeaseRows {
     /// [`LeaseRowsError`].
     pub async fn leave(&self, me: ServerId) -> Result<(), LeaseRowsError> {
         match self {
-            Self::Memory(rows) => rows.leave(me),
-            Self::Sqlite(rows) => return rows.leave(me).await,
-            Self::Postgres(rows) => return rows.leave(me).await,
+            Self::Memory(rows) => {
+                rows.leave(me);
+                Ok(())
+            }
+            Self::Sqlite(rows) => rows.leave(me).await,
+            Self::Postgres(rows) => rows.leave(me).await,
         }
-        Ok(())
     }
 
     /// Carries out edits in their order, all at once or not at all. An edit that is refused does not stop the others.

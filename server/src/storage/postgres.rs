@@ -135,6 +135,20 @@ impl PostgresLog {
         answered(closing).await.map_err(|e| e.to_string())
     }
 
+    /// What stands behind an error: a pool that found no connection does not say why it could make none.
+    async fn cause(&self, error: sqlx::Error) -> sqlx::Error {
+        if !matches!(error, sqlx::Error::PoolTimedOut) {
+            return error;
+        }
+        match self.0.address.connect().await {
+            Ok(connection) => {
+                drop(connection);
+                error
+            }
+            Err(cause) => cause,
+        }
+    }
+
     /// The end of the log, and up to where it was compacted.
     async fn ends(&self) -> Result<(u64, u64), sqlx::Error> {
         let query = sqlx::query("SELECT revision, compacted FROM amadeus_store");
@@ -270,7 +284,10 @@ impl CommitLog for PostgresLog {
 
     async fn read(&self, from: u64, limit: usize) -> Result<Vec<Record>, ReadError> {
         let rows = answered(bodies(&self.0.pool, from, limit));
-        let rows = rows.await.map_err(|e| read_failed(&e))?;
+        let rows = match rows.await {
+            Ok(rows) => rows,
+            Err(error) => return Err(read_failed(&self.cause(error).await)),
+        };
         // What the log keeps is asked for only where the answer is not what was hoped for.
         if rows.first().is_none_or(|(first, _)| *first != from) {
             let (last, compacted) = self.ends().await.map_err(|e| read_failed(&e))?;
@@ -289,10 +306,10 @@ impl CommitLog for PostgresLog {
     }
 
     async fn last_revision(&self) -> Result<u64, ReadError> {
-        self.ends()
-            .await
-            .map(|(last, _)| last)
-            .map_err(|e| read_failed(&e))
+        match self.ends().await {
+            Ok((last, _)) => Ok(last),
+            Err(error) => Err(read_failed(&self.cause(error).await)),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tonic::Code;
 use crate::cluster::{Cluster, database_server, level, put, read, soon};
 use crate::process::Process;
 
-fn redis() -> Option<Redis> {
+pub fn redis() -> Option<Redis> {
     Redis::start()
         .map_err(|missing| eprintln!("skipped: {missing}"))
         .ok()
@@ -146,7 +146,7 @@ async fn a_database_that_stands_still_leaves_an_unknown_outcome_that_a_retry_set
 }
 
 /// A new database of this server, by way of a proxy.
-fn behind_a_proxy(server: &Postgres) -> (String, Proxy) {
+pub fn behind_a_proxy(server: &Postgres) -> (String, Proxy) {
     let proxy = Proxy::to(server.port());
     let direct = server.database();
     let database = direct.rsplit('/').next().expect("a name");
@@ -283,4 +283,38 @@ async fn a_log_that_was_set_back_is_not_written_to() {
     assert_eq!(read(&mut graph, "a", None).await.expect("reads go on").0, 5);
     let count = server.run(database, "SELECT count(*) FROM amadeus_records");
     assert_eq!(count, "3", "nothing was appended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_holds_another_record_where_ours_ends_is_not_written_to() {
+    let Some(server) = database_server() else {
+        return;
+    };
+    // One server for each of two databases; then the one's log is put in the place of the other's.
+    let (mine, theirs) = (
+        Cluster::start(server.database(), 1, &[]).await,
+        Cluster::start(server.database(), 1, &[]).await,
+    );
+    for (cluster, number) in [(&mine, 1), (&theirs, 2)] {
+        let reply = cluster.members[0]
+            .graph()
+            .put_entity(put("a", number, None, ""))
+            .await;
+        reply.expect("written");
+    }
+    let name = |cluster: &Cluster| cluster.store.rsplit('/').next().expect("a name").to_owned();
+    let record = server.run(&name(&theirs), "SELECT body FROM amadeus_records");
+    server.run(
+        &name(&mine),
+        &format!("UPDATE amadeus_records SET body = '{record}'"),
+    );
+    soon("it says so", || async {
+        let said = mine.members[0].process.tail();
+        said.contains("holds another record of revision 1")
+    })
+    .await;
+    let mut graph = mine.members[0].graph();
+    let refused = graph.put_entity(put("a", 3, None, "")).await;
+    assert_eq!(refused.expect_err("it must not").code(), Code::Unavailable);
+    assert_eq!(read(&mut graph, "a", None).await.expect("reads go on").0, 1);
 }

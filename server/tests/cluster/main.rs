@@ -13,3 +13,4 @@ mod degraded;
 mod leases;
 mod order;
 mod siege;
+mod strained;

@@ -25,7 +25,7 @@ trait Subject {
 }
 
 async fn rows_of(opened: &Opened) -> LeaseRows {
-    let (rows, notice) = LeaseRows::open("", opened).await.expect("they open");
+    let (rows, notice) = LeaseRows::open(opened).await.expect("they open");
     assert_eq!(notice, None);
     rows
 }
@@ -569,7 +569,7 @@ async fn rows_that_end_before_they_were_read_are_broken(both: [LeaseRows; 2]) {
 /// What stands in the rows of a store in a file after a restart.
 async fn reopened(place: &Place) -> (Opened, LeaseRows, Option<String>) {
     let opened = place.open().await.expect("it opens");
-    let (rows, notice) = LeaseRows::open("", &opened).await.expect("they open");
+    let (rows, notice) = LeaseRows::open(&opened).await.expect("they open");
     rows.join(B).await.expect("there is room");
     (opened, rows, notice)
 }
@@ -673,6 +673,34 @@ async fn a_damaged_file_of_leases_is_put_aside_and_said_to_be() {
             rows.close().await;
             opened.backend.close().await.expect("it closes");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_flip_in_the_files_of_leases_keeps_no_server_from_its_work() {
+    let place = Place::new();
+    let opened = place.open().await.expect("it opens");
+    let rows = rows_of(&opened).await;
+    rows.join(A).await.expect("there is room");
+    for n in 0..20 {
+        apply(&rows, A, &[grant(n, "a", 5), show(n, Health::Up)]).await;
+    }
+    let killed = place.crashed();
+    let whole =
+        [".leases", ".leases-wal"].map(|name| fs::read(killed.file(name)).expect("it is there"));
+    rows.close().await;
+    for at in 0..200 {
+        let mut files = whole.clone();
+        let (damaged, n) = (&mut files[at % 2], at / 2);
+        let byte = n * damaged.len() / 100;
+        damaged[byte] ^= 1 << (n % 8);
+        for (name, bytes) in [".leases", ".leases-wal"].iter().zip(&files) {
+            fs::write(place.file(name), bytes).expect("there is room");
+        }
+        let (rows, _) = LeaseRows::open(&opened).await.expect("they open");
+        rows.join(B).await.expect("there is room");
+        apply(&rows, B, &[grant(100, "a", 5)]).await;
+        rows.close().await;
     }
 }
 

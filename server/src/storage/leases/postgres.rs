@@ -343,6 +343,9 @@ fn failed(error: &sqlx::Error) -> LeaseRowsError {
         };
     }
     match error {
+        sqlx::Error::PoolTimedOut => LeaseRowsError::Unavailable(
+            "no connection to the database could be made in time".into(),
+        ),
         sqlx::Error::PoolClosed => LeaseRowsError::Broken("they are closed".into()),
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::RowNotFound => {
             LeaseRowsError::Broken(said)

@@ -322,7 +322,7 @@ async fn read(connection: &mut SqliteConnection, store_id: &str) -> Result<Table
         .fetch_one(&mut *connection)
         .await?;
     if checked != "ok" {
-        return Err(Unusable::Damaged(checked));
+        return Err(Unusable::Damaged(checked.replace('\n', " ")));
     }
     let about = sqlx::query("SELECT store_id, seq FROM about")
         .fetch_one(&mut *connection)
