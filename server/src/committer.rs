@@ -34,6 +34,9 @@ pub const POLL: Duration = Duration::from_millis(80);
 /// How long a log may be out of reach before those who wait for it are told.
 const NOTICE: Duration = Duration::from_secs(5);
 
+/// How long a server does not look after it has, also where a hint comes: what a busy writer commits meanwhile is read together.
+const APART: Duration = Duration::from_millis(5);
+
 /// How long a shared log that stands still is taken to be the one that it was.
 const COMPARED: Duration = Duration::from_secs(5);
 
@@ -49,6 +52,8 @@ pub struct CommitterTask {
     standing: Arc<Standing>,
     /// When the log was last asked for what others wrote.
     looked: Instant,
+    /// Whether a hint has come since then.
+    hinted: bool,
     /// When its last record was last compared with ours.
     compared: Instant,
     /// Since when the log has been out of reach.
@@ -73,6 +78,7 @@ impl CommitterTask {
             hints,
             standing,
             looked: Instant::now(),
+            hinted: false,
             compared: Instant::now(),
             unreachable: None,
         }
@@ -96,7 +102,8 @@ impl CommitterTask {
         loop {
             let epoch = graph.work_epoch();
             let follows = self.log.is_shared() && graph.poisoned().is_none();
-            if follows && self.looked.elapsed() >= POLL {
+            let pause = if self.hinted { APART } else { POLL };
+            if follows && self.looked.elapsed() >= pause {
                 self.follow().await;
             }
             let began = Instant::now();
@@ -106,10 +113,11 @@ impl CommitterTask {
             } else if graph.is_drained() {
                 return;
             } else if follows {
-                let rest = POLL.saturating_sub(self.looked.elapsed());
+                let pause = if self.hinted { APART } else { POLL };
+                let rest = pause.saturating_sub(self.looked.elapsed());
                 tokio::select! {
                     () = graph.listen_for_work(epoch) => {}
-                    () = self.hints.heard() => self.follow().await,
+                    () = self.hints.heard(), if !self.hinted => self.hinted = true,
                     () = tokio::time::sleep(rest) => {}
                 }
             } else {
@@ -201,6 +209,10 @@ impl CommitterTask {
 
     /// Looks for what other servers wrote, and shows it.
     async fn follow(&mut self) {
+        if std::mem::take(&mut self.hinted) {
+            // There is something: the question for it is the question whether there is.
+            return self.catch_up().await;
+        }
         let began = Instant::now();
         let head = self.committer.graph().revisions().0;
         let last = self.log.last_revision().await;
@@ -245,7 +257,6 @@ impl CommitterTask {
             let began = Instant::now();
             let head = self.committer.graph().revisions().0;
             let records = match self.log.read(head + 1, CATCH_UP).await {
-                Ok(records) if records.is_empty() => return,
                 Ok(records) => records,
                 Err(ReadError::Compacted { oldest }) if self.log.is_shared() => {
                     if self.jump(head, oldest).await {
@@ -255,9 +266,15 @@ impl CommitterTask {
                 }
                 Err(error) => return self.not_read(head, &error, began).await,
             };
-            self.looked = Instant::now();
+            self.answered();
+            let count = records.len();
+            self.metrics.replica_lag(count as u64);
             if let Err(error) = self.committer.catch_up(records) {
                 return self.give_up(&format!("the log contradicts this server: {error}"));
+            }
+            // What is left, if anything is, is found by the next look.
+            if count < CATCH_UP {
+                return;
             }
         }
     }

@@ -243,18 +243,26 @@ impl Committer {
         if records.is_empty() {
             return Ok(());
         }
-        let mut next = (*self.graph.published().snapshot).clone();
-        let mut folded = Vec::with_capacity(records.len());
-        let mut outcome = Ok(());
-        for record in records {
-            let mut tried = next.clone();
-            if let Err(error) = tried.fold_in_place(&record) {
-                outcome = Err(error);
-                break;
-            }
-            next = tried;
-            folded.push(Arc::new(record));
-        }
+        let head = self.graph.published().snapshot.clone();
+        // All onto one draft: a path that one of them has copied is the draft's own for those that follow. A draft that was left
+        // half-way is thrown away, and what came before is folded once more.
+        let fold = |records: &[Record]| {
+            let mut next = (*head).clone();
+            let outcome = records.iter().enumerate().find_map(|(at, record)| {
+                let error = next.fold_in_place(record).err()?;
+                Some((at, error))
+            });
+            outcome.map_or(Ok(next), Err)
+        };
+        let (next, folded, outcome) = match fold(&records) {
+            Ok(next) => (next, records.len(), Ok(())),
+            Err((at, error)) => match fold(&records[..at]) {
+                Ok(next) => (next, at, Err(error)),
+                // What could be folded before can be folded again.
+                Err((_, error)) => return Err(error),
+            },
+        };
+        let folded: Vec<Arc<Record>> = records.into_iter().take(folded).map(Arc::new).collect();
         self.graph.publish(next, &folded, |_| ());
         outcome
     }

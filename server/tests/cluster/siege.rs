@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::cluster::{Cluster, Member, put, read};
+use crate::cluster::{Cluster, Member, put, read, soon};
 use crate::random::{Random, seed, setting};
 
 const SERVERS: usize = 3;
@@ -94,6 +94,39 @@ impl Besieged {
         self.cluster.members[at] = member;
     }
 
+    /// Waits until one of these servers tells of it.
+    async fn told(&self, servers: &[usize], what: &str) {
+        soon(what, || async {
+            for at in servers {
+                let said = self.cluster.members[*at].http("/readyz?verbose").await;
+                if said.contains(what) {
+                    return true;
+                }
+            }
+            false
+        })
+        .await;
+    }
+
+    /// Waits until every server says that it is well, in its health and in its metrics.
+    async fn well(&self, after: &str) {
+        soon(&format!("all are well again after {after}"), || async {
+            for member in &self.cluster.members {
+                let said = member.http("/readyz?verbose").await;
+                let metrics = member.http("/metrics").await;
+                let degraded = |line: &str| {
+                    line.starts_with("amadeus_degraded") && !line.trim_end().ends_with(" 0")
+                };
+                let is_well = said.contains("200 OK") && !said.contains("[~]");
+                if !is_well || metrics.lines().any(degraded) {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+    }
+
     /// Lets something fail and come back; what it was.
     async fn suffer(&mut self, random: &mut Random) -> &'static str {
         let at = random.below(SERVERS as u64) as usize;
@@ -111,7 +144,7 @@ impl Besieged {
             }
             3 => {
                 self.redis.end(Signal::Kill);
-                sleep(a_while).await;
+                self.told(&[0, 1, 2], "[~] redis degraded").await;
                 self.redis.resume();
                 "Redis killed"
             }
@@ -123,7 +156,7 @@ impl Besieged {
             }
             5 => {
                 self.database.end(Signal::Kill);
-                sleep(a_while).await;
+                self.told(&[0, 1, 2], "[-] log failed").await;
                 self.database.resume();
                 "the database killed"
             }
@@ -145,7 +178,12 @@ impl Besieged {
             9 => {
                 let mode = *random.pick(&[Mode::Mute, Mode::Silent, Mode::Refuse]);
                 self.proxies[at].set(mode);
-                sleep(a_while).await;
+                if mode == Mode::Refuse {
+                    self.proxies[at].cut();
+                    self.told(&[at], "[-] log failed").await;
+                } else {
+                    sleep(a_while).await;
+                }
                 self.proxies[at].set(Mode::Pass);
                 self.proxies[at].cut();
                 "a server cut off from the database"
@@ -228,6 +266,7 @@ async fn whatever_fails_nothing_acknowledged_is_lost_or_applied_twice() {
             );
             sleep(Duration::from_millis(20)).await;
         }
+        besieged.well(fault).await;
     }
     field.over.store(true, Ordering::Relaxed);
     let mut total = 0;
