@@ -12,13 +12,16 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
 /// The channel of all servers; each message names its store.
 const CHANNEL: &str = "kg:updates";
 
 /// How long Redis may take to answer anything.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between two hints of a server that commits without pause: each wakes all the others, and the newest says it all.
+const APART: Duration = Duration::from_millis(5);
 
 /// How often a connection on which nothing comes is tried.
 const PULSE: Duration = Duration::from_secs(5);
@@ -150,6 +153,7 @@ impl Line {
         let mut newest = self.hints.0.newest.subscribe();
         newest.mark_changed();
         let mut pulse = interval(PULSE);
+        let mut told_at: Option<Instant> = None;
         let (mut sink, mut stream) = heard.split();
         // What was told while nobody listened here is not known.
         self.hints.0.heard.notify_one();
@@ -162,9 +166,10 @@ impl Line {
                     }
                     None => return late(),
                 },
-                changed = newest.changed() => match changed {
+                changed = changed_since(&mut newest, told_at) => match changed {
                     Ok(()) => {
                         let revision = *newest.borrow_and_update();
+                        told_at = Some(Instant::now());
                         self.tell(&mut told, revision).await
                     }
                     Err(_) => return late(),
@@ -229,6 +234,17 @@ impl Line {
         }
         *kept = fault;
     }
+}
+
+/// Ends when there is something to tell, and the last hint is long enough ago.
+async fn changed_since(
+    newest: &mut watch::Receiver<u64>,
+    told_at: Option<Instant>,
+) -> Result<(), watch::error::RecvError> {
+    if let Some(told_at) = told_at {
+        sleep_until(told_at + APART).await;
+    }
+    newest.changed().await
 }
 
 fn late() -> RedisError {

@@ -59,7 +59,7 @@ impl LivenessService for Service {
             .grant(service, ttl_ms, said, &asked.request_id)
             .await?;
         in_call(|| {
-            tracing::info!(lease = %lease.id, service = %lease.service, ttl_ms,
+            tracing::debug!(lease = %lease.id, service = %lease.service, ttl_ms,
                 request_id = %asked.request_id, reason = %asked.reason, "lease granted");
         });
         Ok(Response::new(v1::GrantLeaseResponse {
@@ -102,7 +102,7 @@ impl LivenessService for Service {
         let id = lease_id("lease_id", &asked.lease_id).map_err(status::fault)?;
         self.0.leases.revoke(id).await.map_err(status::lease)?;
         in_call(|| {
-            tracing::info!(lease = %id, request_id = %asked.request_id, reason = %asked.reason, "lease revoked");
+            tracing::debug!(lease = %id, request_id = %asked.request_id, reason = %asked.reason, "lease revoked");
         });
         Ok(Response::new(v1::RevokeLeaseResponse {
             header: self.0.header_of_head(),
