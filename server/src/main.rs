@@ -34,6 +34,8 @@ Examples:
 }
 
 fn main() -> ExitCode {
+    // Whoever asks rustls for its default gets ring. An error means that it has one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut matches = Amadeus::command().get_matches();
     if matches.subcommand().is_none() {
         // Options of the server can still come from the environment and the file.

@@ -4,7 +4,7 @@ use crate::daemon::{Daemon, Signal};
 use crate::user::User;
 use crate::{Missing, free_port, on_path};
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -151,6 +151,23 @@ impl Postgres {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{sql}: {said}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Keeps a file that only the server may read, for a setting that names one.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn keep(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        let kept = fs::write(&path, content)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o600)))
+            .and_then(|()| match self.user {
+                Some(user) => chown(&path, Some(user.uid), Some(user.gid)),
+                None => Ok(()),
+            });
+        kept.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        path
     }
 
     /// Starts it again after [`Postgres::end`].

@@ -10,6 +10,7 @@ mod random;
 
 mod cluster;
 mod degraded;
+mod encrypted;
 mod leases;
 mod order;
 mod siege;

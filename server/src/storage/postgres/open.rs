@@ -129,11 +129,7 @@ async fn reach(address: &Address, place: &str) -> Result<(About, Vec<String>), O
             Ok(reached) => return Ok(reached),
             Err(error) => error,
         };
-        // A wrong password or a missing database will not come right by waiting.
-        let is_final = error.as_database_error().is_some_and(|error| {
-            let code = error.code().unwrap_or_default();
-            !code.starts_with("57P") && !code.starts_with("53") && !code.starts_with("08")
-        });
+        let is_final = will_not_pass(&error);
         if is_final || began.elapsed() + PAUSE > START {
             return Err(OpenError::Unreachable {
                 place: place.to_owned(),
@@ -143,6 +139,20 @@ async fn reach(address: &Address, place: &str) -> Result<(About, Vec<String>), O
         }
         tracing::warn!(%error, place, "the database cannot be reached yet");
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// A wrong password, a missing database, or one that is not whom it should be, will not come right by waiting.
+fn will_not_pass(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        // What rustls does not believe.
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            !code.starts_with("57P") && !code.starts_with("53") && !code.starts_with("08")
+        }
+        _ => false,
     }
 }
 
