@@ -4,9 +4,9 @@ use kg_core::commit::{CommitError, Graph, History, HistoryLimits, Options, Outco
 use kg_core::error::Refusal;
 use kg_core::log::{CommitLog, MemoryLog, Record};
 use kg_core::model::{
-    Dependency, EntityRef, Label, Name, Object, Path, RelationKey, ServiceSpec, Value,
+    Dependency, Entity, EntityRef, Label, Name, Object, Path, RelationKey, ServiceSpec, Value,
 };
-use kg_core::mutation::{Mutation, Precondition, Request, Transaction};
+use kg_core::mutation::{Change, Mutation, Precondition, Request, Transaction};
 use kg_core::snapshot::{RequestKey, Snapshot};
 use kg_core::sync::block_on;
 use std::sync::Arc;
@@ -177,6 +177,55 @@ fn folding_the_log_from_nothing_gives_the_heads_hash() {
     )
     .expect("committed");
     assert_eq!(other.snapshot().hash(), head.hash());
+}
+
+#[test]
+fn a_record_that_was_read_back_holds_the_entities_of_the_graph() {
+    let (graph, log) = on_log();
+    let with = |number: f64| Mutation::PutEntity {
+        key: key("team/a"),
+        properties: Object::unit("n".into(), Value::Number(number)),
+    };
+    for mutations in [
+        vec![with(1.0)],
+        // Twice in one transaction: what stood in between stands in no snapshot.
+        vec![with(2.0), with(3.0)],
+        vec![Mutation::DeleteEntity {
+            key: key("team/a"),
+            force: false,
+        }],
+    ] {
+        commit(&graph, mutations).expect("committed");
+    }
+    let mut snapshots = vec![Snapshot::new()];
+    let mut shared = Vec::new();
+    for mut record in records(&log)
+        .iter()
+        .map(|r| Record::decode(&r.encode()).expect("whole"))
+    {
+        let mut next = snapshots.last().expect("one").clone();
+        let written = record.encode();
+        next.fold_and_share(&mut record).expect("it fits");
+        assert_eq!(record.encode(), written, "it says what it said");
+        for change in record.changes.iter() {
+            let (entity, previous) = match change {
+                Change::PutEntity { entity, previous } => (Some(entity), previous.as_ref()),
+                Change::RemoveEntity { previous } => (None, Some(previous)),
+                other => panic!("{other:?}"),
+            };
+            let is = |own: Option<&Arc<Entity>>, of: &Snapshot| {
+                own.zip(of.entity(&key("team/a")))
+                    .is_some_and(|(a, b)| Arc::ptr_eq(a, b))
+            };
+            shared.push((
+                is(previous, snapshots.last().expect("one")),
+                is(entity, &next),
+            ));
+        }
+        snapshots.push(next);
+    }
+    let (before, after) = ((true, false), (false, true));
+    assert_eq!(shared, [after, before, after, before]);
 }
 
 #[test]

@@ -239,24 +239,24 @@ impl Committer {
     ///
     /// # Errors
     /// [`FoldError`], when the log contradicts what this process has; what fitted before it is published.
-    pub fn catch_up(&mut self, records: Vec<Record>) -> Result<(), FoldError> {
+    pub fn catch_up(&mut self, mut records: Vec<Record>) -> Result<(), FoldError> {
         if records.is_empty() {
             return Ok(());
         }
         let head = self.graph.published().snapshot.clone();
         // All onto one draft: a path that one of them has copied is the draft's own for those that follow. A draft that was left
         // half-way is thrown away, and what came before is folded once more.
-        let fold = |records: &[Record]| {
+        let fold = |records: &mut [Record]| {
             let mut next = (*head).clone();
-            let outcome = records.iter().enumerate().find_map(|(at, record)| {
-                let error = next.fold_in_place(record).err()?;
+            let outcome = records.iter_mut().enumerate().find_map(|(at, record)| {
+                let error = next.fold_and_share(record).err()?;
                 Some((at, error))
             });
             outcome.map_or(Ok(next), Err)
         };
-        let (next, folded, outcome) = match fold(&records) {
+        let (next, folded, outcome) = match fold(&mut records) {
             Ok(next) => (next, records.len(), Ok(())),
-            Err((at, error)) => match fold(&records[..at]) {
+            Err((at, error)) => match fold(&mut records[..at]) {
                 Ok(next) => (next, at, Err(error)),
                 // What could be folded before can be folded again.
                 Err((_, error)) => return Err(error),

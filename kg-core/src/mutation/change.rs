@@ -5,7 +5,7 @@
 
 use crate::log::record::entity_weight;
 use crate::model::value::object_weight;
-use crate::model::{Body, Entity, Path, Relation, Value};
+use crate::model::{Body, Entity, EntityRef, Path, Relation, Value};
 use crate::snapshot::Snapshot;
 use std::sync::Arc;
 
@@ -64,6 +64,45 @@ pub enum Change {
 }
 
 impl Change {
+    /// The entity that it is about, if it is about one.
+    pub(crate) fn entity_key(&self) -> Option<&EntityRef> {
+        match self {
+            Self::PutEntity { entity, .. } => Some(&entity.key),
+            Self::RemoveEntity { previous } => Some(&previous.key),
+            Self::PutRelation { .. }
+            | Self::RemoveRelation { .. }
+            | Self::SetNode { .. }
+            | Self::RemoveNode { .. }
+            | Self::Restore { .. } => None,
+        }
+    }
+
+    /// Holds what the graph holds, before the record and, where this is the last change of its entity, after it. What stood in
+    /// between is of the record's own revision, and is known by that.
+    pub(crate) fn share(&mut self, before: Option<&Arc<Entity>>, after: Option<&Snapshot>) {
+        let same = |own: &mut Arc<Entity>, known: Option<&Arc<Entity>>| {
+            let is_same = |known: &&Arc<Entity>| known.modified_revision == own.modified_revision;
+            if let Some(known) = known.filter(is_same) {
+                *own = known.clone();
+            }
+        };
+        match self {
+            Self::PutEntity { entity, previous } => {
+                if let Some(previous) = previous {
+                    same(previous, before);
+                }
+                let key = entity.key.clone();
+                same(entity, after.and_then(|after| after.entity(&key)));
+            }
+            Self::RemoveEntity { previous } => same(previous, before),
+            Self::PutRelation { .. }
+            | Self::RemoveRelation { .. }
+            | Self::SetNode { .. }
+            | Self::RemoveNode { .. }
+            | Self::Restore { .. } => {}
+        }
+    }
+
     /// A rough count of the bytes that this change holds in memory, for bounds.
     #[must_use]
     pub fn weight(&self) -> usize {

@@ -10,6 +10,7 @@ use crate::log::Record;
 use crate::model::path::{self, Part};
 use crate::model::{Entity, EntityId, EntityRef, Path, Relation, RelationKey, Value};
 use crate::mutation::Change;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A record that cannot follow the snapshot it was folded onto.
@@ -102,6 +103,29 @@ impl Snapshot {
                 expected: record.hash,
                 found: self.hash,
             });
+        }
+        Ok(())
+    }
+
+    /// [`Snapshot::fold_in_place`] for a record that was read back and is kept: from then on its entities are those of the
+    /// graph, before and after. With copies of its own it would hold each of them twice, which no bound counts.
+    ///
+    /// # Errors
+    /// As [`fold`].
+    pub fn fold_and_share(&mut self, record: &mut Record) -> Result<(), FoldError> {
+        let stood = |change: &Change| self.entity(change.entity_key()?).cloned();
+        let before: Vec<Option<Arc<Entity>>> = record.changes.iter().map(stood).collect();
+        self.fold_in_place(record)?;
+        // Nobody else has a record that was just read.
+        if let Some(changes) = Arc::get_mut(&mut record.changes) {
+            // Of several changes of one entity the graph holds what the last one made.
+            let mut later = HashSet::new();
+            for (change, before) in changes.iter_mut().zip(&before).rev() {
+                let is_last = change
+                    .entity_key()
+                    .is_some_and(|key| later.insert(key.clone()));
+                change.share(before.as_ref(), is_last.then_some(&*self));
+            }
         }
         Ok(())
     }

@@ -276,9 +276,9 @@ impl Past {
         &self.head
     }
 
-    pub(super) fn fold(&mut self, record: Record) -> Result<(), String> {
+    pub(super) fn fold(&mut self, mut record: Record) -> Result<(), String> {
         self.head
-            .fold_in_place(&record)
+            .fold_and_share(&mut record)
             .map_err(|e| e.to_string())?;
         if self.history.is_some() {
             self.pending.push(Arc::new(record));
