@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 use v1::graph_service_client::GraphServiceClient;
 use v1::liveness_service_client::LivenessServiceClient;
 
@@ -45,7 +45,7 @@ pub enum State {
     Kept(String),
 }
 
-/// A service that is registered and whose lease is kept alive, by a task of its own.
+/// A service that is registered and whose lease is kept alive, by a task of its own. Dropped, it ends in the background.
 #[derive(Debug)]
 pub struct Registration {
     said: watch::Sender<v1::Health>,
@@ -102,9 +102,12 @@ impl Registration {
         })
     }
 
-    /// Says how the service is from now on; with the next call, which goes out at once.
+    /// Says how the service is from now on; with the next call, which goes out at once. `Unknown` is nothing that one can say of
+    /// oneself, and changes nothing.
     pub fn say(&self, health: v1::Health) {
-        self.said.send_replace(health);
+        if health != v1::Health::Unknown {
+            self.said.send_replace(health);
+        }
     }
 
     /// How it stands, now and as it changes.
@@ -197,7 +200,13 @@ impl Keeper {
                     self.lease = Some(lease);
                     self.request_id = new_request_id();
                 }
-                Ok(Err(status)) => return Over::Failed(said(&status)),
+                Ok(Err(status)) => {
+                    // What was refused is tried again as something new.
+                    if !may_have_been_done(&status) {
+                        self.request_id = new_request_id();
+                    }
+                    return Over::Failed(said(&status));
+                }
                 Err(_) => return Over::Failed("the registration was not answered in time".into()),
             }
         }
@@ -205,8 +214,10 @@ impl Keeper {
     }
 
     async fn register(&self, channel: Channel) -> Result<String, Status> {
+        let mut service = self.service.clone();
+        service.set_health(*self.heard.borrow());
         let request = v1::RegisterServiceRequest {
-            service: Some(self.service.clone()),
+            service: Some(service),
             lease_ttl: prost_types::Duration::try_from(self.ttl).ok(),
             request_id: self.request_id.clone(),
             reason: "a service registers itself".into(),
@@ -222,7 +233,7 @@ impl Keeper {
     }
 
     /// Calls three times within each time to live, and with each word of how the service is. A call that is not answered
-    /// before the next one but one is due is the end of the connection.
+    /// before the next one is due is the end of the connection: then there is time for another server.
     async fn call(&mut self, channel: Channel, pause: &mut Pause) -> Over {
         let Some(lease) = self.lease.clone() else {
             return Over::Gone;
@@ -254,7 +265,7 @@ impl Keeper {
             if calls.send(request).await.is_err() {
                 return Over::Failed("the stream ended".into());
             }
-            let answer = match timeout(every * 2, answers.message()).await {
+            let answer = match timeout(every.min(PATIENCE), answers.message()).await {
                 Ok(Ok(Some(answer))) => answer,
                 Ok(Ok(None)) => return Over::Failed("the server ended the stream".into()),
                 Ok(Err(status)) => return Over::Failed(said(&status)),
@@ -303,6 +314,14 @@ impl Keeper {
 /// Ends when the end has begun; also when whoever could begin it is gone.
 async fn begun(mut ended: watch::Receiver<bool>) {
     let _ = ended.wait_for(|ended| *ended).await;
+}
+
+/// Whether a request may have been carried out although it failed.
+fn may_have_been_done(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+    )
 }
 
 fn new_request_id() -> String {

@@ -20,6 +20,8 @@ struct Naive {
     gap: u64,
     lapsed: Option<u64>,
     floor: u64,
+    /// Taken over as down, and not called for since.
+    was_down: bool,
     /// What it was from when on, without repetitions.
     raw: Vec<(u64, Health)>,
     shown: Health,
@@ -44,6 +46,7 @@ impl Oracle {
             gap: 0,
             lapsed: None,
             floor: 0,
+            was_down: shown == Health::Down,
             raw: Vec::from_iter((shown != Health::Unknown).then_some((0, shown))),
             shown,
         };
@@ -58,7 +61,7 @@ impl Oracle {
             let gap = (now - lease.called).min(lease.ttl);
             lease.gap = gap.max(lease.gap - lease.gap / 8);
         }
-        (lease.called, lease.said) = (now, said);
+        (lease.called, lease.said, lease.was_down) = (now, said, false);
         kept
     }
 
@@ -99,6 +102,7 @@ impl Oracle {
         for lease in self.leases.values() {
             let silent = now - lease.called.max(lease.floor);
             let is_odd = match lease.lapsed {
+                _ if lease.was_down => continue,
                 Some(lapsed) if now - lapsed >= lease.ttl => continue,
                 Some(_) => true,
                 None => {

@@ -47,6 +47,9 @@ const RESETS: usize = 1_024;
 /// Calls and streams that one connection may have open.
 const STREAMS: u32 = 20_000;
 
+/// How long a server that ends tries to leave its leases to the others. They find out by themselves.
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// How long health has said NOT_SERVING before connections are told to go.
 const NOTICE: Duration = Duration::from_millis(150);
 
@@ -342,11 +345,13 @@ struct Running {
 
 impl Running {
     /// Commits what was accepted, then closes the store.
-    async fn end(self) {
+    async fn end(mut self) {
         self.leases_end.begin();
-        if let Err(error) = self.lease_keeper.await {
+        let ended = tokio::time::timeout(LEAVING, &mut self.lease_keeper).await;
+        if let Ok(Err(error)) = ended {
             tracing::error!(%error, "the keeper of the leases ended badly");
         }
+        self.lease_keeper.abort();
         self.graph.close();
         if let Err(error) = self.committer.await {
             tracing::error!(%error, "the committer ended badly");

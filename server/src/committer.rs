@@ -56,6 +56,8 @@ pub struct CommitterTask {
     hinted: bool,
     /// When its last record was last compared with ours.
     compared: Instant,
+    /// Whether the last append failed, though the log may be read.
+    refused: bool,
     /// Since when the log has been out of reach.
     unreachable: Option<Instant>,
 }
@@ -80,6 +82,7 @@ impl CommitterTask {
             looked: Instant::now(),
             hinted: false,
             compared: Instant::now(),
+            refused: false,
             unreachable: None,
         }
     }
@@ -193,6 +196,7 @@ impl CommitterTask {
 
     fn report(&mut self, staged: &Staged, appended: &Result<(), AppendError>) {
         self.metrics.commit_batch(staged.transactions());
+        self.refused = !matches!(appended, Ok(()) | Err(AppendError::MovedOn { .. }));
         match appended {
             // Also a look: nobody else was first.
             Ok(()) => self.answered(),
@@ -326,7 +330,7 @@ impl CommitterTask {
             return;
         }
         self.looked = Instant::now();
-        self.metrics.degraded("store", false);
+        self.metrics.degraded("store", self.refused);
         if self.unreachable.take().is_some() {
             tracing::info!("the log answers again");
             self.standing.note(None);

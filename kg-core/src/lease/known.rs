@@ -16,6 +16,8 @@ pub(super) struct Known {
     pub(super) damping: Damping,
     /// Its holder is not held to have been silent before this.
     floor_ms: u64,
+    /// What was heard of it when it came, until its holder has called.
+    uncalled: Option<Heard>,
     /// What this sweep's look found.
     heard: Option<Heard>,
     /// When it was found to have lapsed.
@@ -29,6 +31,7 @@ impl Known {
     pub(super) fn new(lease: Arc<Lease>, sweep: u64) -> Self {
         Self {
             damping: Damping::of(lease.shown),
+            uncalled: lease.heard(),
             lease,
             floor_ms: 0,
             heard: None,
@@ -45,7 +48,13 @@ impl Known {
         if deaf_ms.saturating_mul(2) > self.lease.ttl_ms.into() {
             self.floor_ms = now;
         }
+        if self.heard.is_some() && self.heard != self.uncalled {
+            self.uncalled = None;
+        }
+        // One that was down when it was taken over: neither its silence nor its lapse says anything new.
+        let is_old = self.uncalled.is_some() && self.lease.shown == Health::Down;
         match self.heard {
+            _ if is_old => {}
             Some(heard) => {
                 self.lapsed_ms = None;
                 census.live += 1;

@@ -46,7 +46,12 @@ impl Steward {
     /// Looks at all leases, lapses those that are overdue unless the guard holds, and returns what is to be shown otherwise.
     /// From then on it is taken as shown, see [`Self::repeat`].
     pub fn sweep(&mut self, table: &LeaseTable, now: u64) -> Sweep {
-        let deaf_ms = now.saturating_sub(self.swept_ms);
+        self.sweep_after(table, now, now.saturating_sub(self.swept_ms))
+    }
+
+    /// The same, for one who knows better for how long calls may not have been heard since the sweep before: who sweeps rarely,
+    /// for it waits for what it writes, while others hear the calls.
+    pub fn sweep_after(&mut self, table: &LeaseTable, now: u64, deaf_ms: u64) -> Sweep {
         if deaf_ms > STALL_MS {
             self.excuse(now);
         }
@@ -314,6 +319,30 @@ mod tests {
         let down: Vec<u64> = sweep.transitions.iter().map(|one| one.id.0).collect();
         assert_eq!((down, sweep.counts.overdue), (vec![7, 8, 9], 0));
         assert!(!steward.sweep(&table, 1_100).guard_changed);
+    }
+
+    #[test]
+    fn what_was_down_when_it_was_taken_over_does_not_wake_the_guard() {
+        let (table, mut steward) = (LeaseTable::default(), Steward::default());
+        for id in 0..15 {
+            let service = Name::parse("name", "checkout").expect("a valid name");
+            let (said, shown) = if id < 10 {
+                (Said::Down, Down)
+            } else {
+                (Said::Up, Up)
+            };
+            let lease = Lease::new(LeaseId(id), service, 1_000, 0, said, shown);
+            table.take_over(lease);
+        }
+        let mut down = Vec::new();
+        for now in (0..=3_000).step_by(100) {
+            // Of those that live all but one call.
+            (10..14).for_each(|id| drop(table.keep_alive(LeaseId(id), now, Said::Up)));
+            let sweep = steward.sweep(&table, now);
+            assert_eq!(sweep.guard, GuardState::Idle, "at {now}");
+            down.extend(sweep.transitions.iter().map(|one| (one.id.0, now)));
+        }
+        assert_eq!(down, [(14, 1_000)]);
     }
 
     #[test]

@@ -60,11 +60,21 @@ impl LeaseTable {
     /// # Errors
     /// [`TableFull`] at the bound.
     pub fn hold(&self, lease: Lease) -> Result<(), TableFull> {
-        if self.leases.len() >= LEASES && self.get(lease.id).is_none() {
+        if self.is_full() && self.get(lease.id).is_none() {
             return Err(TableFull);
         }
-        self.leases.insert(lease.id, Arc::new(lease));
+        self.take_over(lease);
         Ok(())
+    }
+
+    /// Holds a lease that somebody has to judge, whatever the bound says: one that this server owns already.
+    pub fn take_over(&self, lease: Lease) {
+        self.leases.insert(lease.id, Arc::new(lease));
+    }
+
+    /// Whether there is no room for a lease that is not here yet.
+    pub fn is_full(&self) -> bool {
+        self.leases.len() >= LEASES
     }
 
     /// The holder of a lease calls; `None`, if the lease is not held here.

@@ -156,8 +156,10 @@ async fn keep(session: &mut Session, args: LeaseGrantArgs) -> Result<(), CliErro
             }
             answer = answers.message() => match answer.map_err(CliError::call)? {
                 None => return Err(CliError::Usage("the server ended the stream of calls".into())),
-                Some(answer) => if let Some(lost) = answer.lost.first() {
-                    return Err(CliError::Usage(lost.message.clone()));
+                Some(answer) => match answer.lost.first() {
+                    Some(lost) if lost.gone => return Err(CliError::Usage(lost.message.clone())),
+                    Some(lost) => out::note(&format!("not kept yet: {}", table::visible(&lost.message))),
+                    None => {}
                 },
             },
             _ = &mut ended => return revoke(session, &lease.id, &args.write).await,

@@ -7,13 +7,13 @@
 //! What the rows say and what the graph says are two writes. So what follows for the graph is not handed on as an event: it
 //! is judged from the rows, said at once, and compared again with every vouching. Whatever was lost on the way is said then.
 
-use super::leases::{Command, LeaseError, Leases, RowChange};
+use super::leases::{Command, LeaseError, Leases, RowChange, Wanted};
 use super::peers::Peers;
 use crate::metrics::Metrics;
 use crate::storage::{Applied, Edit, LEASE_PAGE, LeaseRow, LeaseRows, LeaseRowsError, ServerId};
 use kg_core::commit::{Graph, Outcome};
-use kg_core::lease::{GuardState, Lease, LeaseId, Said, Steward};
-use kg_core::limits::{MUTATIONS, NAMED_IN_ERRORS};
+use kg_core::lease::{GuardState, Lease, LeaseId, Said, Steward, Transition};
+use kg_core::limits::{LEASES, MUTATIONS, NAMED_IN_ERRORS};
 use kg_core::model::{Body, Health, Name};
 use kg_core::mutation::{Mutation, Transaction};
 use std::collections::{BTreeSet, HashMap};
@@ -32,8 +32,11 @@ const TOGETHER: usize = 10_000;
 /// has just said needs a moment to arrive here.
 const DIFFERS: u8 = 3;
 
-/// How long the graph may take to show what is said to it.
-const TELLING: Duration = Duration::from_secs(10);
+/// How long the graph may take to show what is said to it: less than it takes to be taken for gone.
+const TELLING: Duration = Duration::from_secs(3);
+
+/// How often this process notes that it is awake.
+const AWAKE: Duration = Duration::from_millis(50);
 
 /// What the history says of who wrote.
 const ACTOR: &str = "amadeus";
@@ -55,6 +58,10 @@ pub struct LeaseKeeper {
     seq: u64,
     /// Services of which the graph says something else than the rows, and for how many vouchings.
     differ: HashMap<Name, u8>,
+    /// Services of which something is to be said that could not be. It is said with the next vouching.
+    untold: BTreeSet<Name>,
+    /// Whether this server has left its leases to the others for good.
+    withdrawn: bool,
     /// Whether the rows could be reached last time.
     reached: bool,
 }
@@ -84,6 +91,8 @@ impl LeaseKeeper {
             peers: Peers::default(),
             seq: 0,
             differ: HashMap::new(),
+            untold: BTreeSet::new(),
+            withdrawn: false,
             reached: false,
         }
     }
@@ -93,6 +102,7 @@ impl LeaseKeeper {
         let Some(mut commands) = self.leases.take_commands() else {
             return;
         };
+        let ear = tokio::spawn(listen(self.leases.clone()));
         self.begin().await;
         let mut vouch = interval(VOUCH);
         vouch.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -119,6 +129,7 @@ impl LeaseKeeper {
                 }
             }
         }
+        ear.abort();
         self.end(commands).await;
     }
 
@@ -141,88 +152,133 @@ impl LeaseKeeper {
         }
     }
 
-    /// Writes what was asked for, then answers.
-    async fn carry_out(&mut self, commands: Vec<Command>) {
+    /// Writes what was asked for, then answers. What is asked twice of one lease is done one after the other.
+    async fn carry_out(&mut self, mut commands: Vec<Command>) {
+        while !commands.is_empty() {
+            let (mut now, mut later, mut ids) = (Vec::new(), Vec::new(), BTreeSet::new());
+            for command in commands {
+                if !ids.insert(command.change.lease()) {
+                    later.push(command);
+                } else if let Err(error) = self.may(&command.change) {
+                    answer(command, Err(error));
+                } else {
+                    now.push(command);
+                }
+            }
+            self.carry_out_together(now).await;
+            commands = later;
+        }
+    }
+
+    /// Before a row is written: a lease that this server could not hold would be judged by nobody.
+    fn may(&self, change: &RowChange) -> Result<(), LeaseError> {
+        if let Some(why) = self.graph.poisoned() {
+            return Err(LeaseError::Unavailable(why.to_string()));
+        }
+        let table = &self.leases.table;
+        match change {
+            RowChange::Grant(Wanted { id, .. }) | RowChange::Take(id, _)
+                if table.is_full() && table.get(*id).is_none() =>
+            {
+                Err(LeaseError::Full(format!(
+                    "this server holds {LEASES} leases: call another one"
+                )))
+            }
+            RowChange::Grant(_) | RowChange::Take(..) | RowChange::Revoke(_) => Ok(()),
+        }
+    }
+
+    async fn carry_out_together(&mut self, commands: Vec<Command>) {
         let mut edits = Vec::with_capacity(commands.len());
-        let mut of_service = BTreeSet::new();
         for command in &commands {
-            edits.push(match &command.change {
-                RowChange::Grant(wanted) => {
-                    of_service.insert(wanted.service.clone());
-                    Edit::Grant {
-                        id: wanted.id,
-                        service: wanted.service.clone(),
-                        ttl_ms: wanted.ttl_ms,
-                    }
-                }
-                RowChange::Take(id, _) => Edit::Take { id: *id },
-                RowChange::Revoke(id) => {
-                    of_service.extend(self.leases.roster().row(*id).map(|row| row.service.clone()));
-                    Edit::Revoke { id: *id }
-                }
-            });
+            match &command.change {
+                RowChange::Grant(wanted) => edits.push(Edit::Grant {
+                    id: wanted.id,
+                    service: wanted.service.clone(),
+                    ttl_ms: wanted.ttl_ms,
+                }),
+                RowChange::Take(id, _) => edits.push(Edit::Take { id: *id }),
+                // Down first, and gone once the graph says so: a row that is there is compared with the graph until then.
+                RowChange::Revoke(id) => edits.extend([
+                    Edit::Take { id: *id },
+                    Edit::Show {
+                        id: *id,
+                        health: Health::Down,
+                    },
+                ]),
+            }
         }
         let applied = match self.apply(&edits).await {
             Ok(applied) => applied,
             Err(error) => {
-                let told = || match &error {
-                    LeaseRowsError::Full(why) => LeaseError::Full(why.clone()),
-                    other => LeaseError::Unavailable(other.to_string()),
-                };
-                return commands
-                    .into_iter()
-                    .for_each(|command| answer(command, Err(told())));
+                let fail = |command| answer(command, Err(told(&error)));
+                return commands.into_iter().for_each(fail);
             }
         };
         let refused: BTreeSet<LeaseId> = applied.refused.into_iter().collect();
-        let mut outcomes = Vec::with_capacity(commands.len());
+        let mut services: BTreeSet<Name> =
+            applied.changed.into_iter().map(|row| row.service).collect();
         for command in &commands {
-            let outcome = self.hold_or_release(&command.change, &refused);
-            outcomes.push(outcome);
+            match &command.change {
+                RowChange::Grant(Wanted { id, said, .. }) | RowChange::Take(id, said)
+                    if !refused.contains(id) =>
+                {
+                    self.hold(*id, *said);
+                }
+                RowChange::Grant(_) | RowChange::Take(..) | RowChange::Revoke(_) => {}
+            }
         }
         // A fresh lease is swept at once: its holder is told when its service is shown to be up.
-        of_service.extend(self.swept().await);
-        self.tell(of_service, "leases were granted or revoked")
-            .await;
-        for (command, outcome) in commands.into_iter().zip(outcomes) {
+        services.extend(self.swept().await);
+        self.tell(services, "leases were granted or revoked").await;
+        let ended = self.end_leases(&commands).await;
+        for command in commands {
+            let outcome = match &command.change {
+                RowChange::Grant(wanted) if refused.contains(&wanted.id) => Err(LeaseError::Reused),
+                RowChange::Take(id, _) if refused.contains(id) => Err(LeaseError::Gone(*id)),
+                RowChange::Grant(_) | RowChange::Take(..) => Ok(()),
+                RowChange::Revoke(id) => match &ended {
+                    Ok(unknown) if unknown.contains(id) => Err(LeaseError::Gone(*id)),
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(LeaseError::Unavailable(error.clone())),
+                },
+            };
             answer(command, outcome);
         }
     }
 
-    fn hold_or_release(
-        &self,
-        change: &RowChange,
-        refused: &BTreeSet<LeaseId>,
-    ) -> Result<(), LeaseError> {
-        match change {
-            RowChange::Grant(wanted) if refused.contains(&wanted.id) => Err(LeaseError::Reused),
-            RowChange::Grant(wanted) => self.hold(wanted.id, wanted.said),
-            RowChange::Take(id, _) | RowChange::Revoke(id) if refused.contains(id) => {
-                Err(LeaseError::Gone(*id))
-            }
-            RowChange::Take(id, said) => self.hold(*id, *said),
-            RowChange::Revoke(id) => {
-                self.leases.table.release(*id);
-                Ok(())
-            }
+    /// Ends the leases that are to be revoked, now that the graph says what follows; those that nobody knows. Where it could
+    /// not be said they go on, and are to be revoked again.
+    async fn end_leases(&mut self, commands: &[Command]) -> Result<BTreeSet<LeaseId>, String> {
+        let revoked = |command: &Command| match command.change {
+            RowChange::Revoke(id) => Some(id),
+            RowChange::Grant(_) | RowChange::Take(..) => None,
+        };
+        let ids: Vec<LeaseId> = commands.iter().filter_map(revoked).collect();
+        if ids.is_empty() {
+            return Ok(BTreeSet::new());
         }
+        let edits: Vec<Edit> = ids.iter().map(|id| Edit::Revoke { id: *id }).collect();
+        let done = if self.untold.is_empty() {
+            self.apply(&edits).await.map_err(|error| error.to_string())
+        } else {
+            Err("what follows from it could not be written to the graph".into())
+        };
+        if done.is_err() {
+            // Its row says DOWN, and its holder may go on calling.
+            ids.iter().for_each(|id| self.hold(*id, Said::Up));
+        }
+        done.map(|applied| applied.refused.into_iter().collect())
     }
 
-    /// From now on this server judges the lease, beginning with a whole time to live.
-    fn hold(&self, id: LeaseId, said: Said) -> Result<(), LeaseError> {
-        let Some(row) = self.leases.roster().row(id).cloned() else {
-            return Err(LeaseError::Gone(id));
-        };
-        let lease = Lease::new(
-            id,
-            row.service,
-            row.ttl_ms,
-            self.leases.now(),
-            said,
-            row.health,
-        );
-        let held = self.leases.table.hold(lease);
-        held.map_err(|error| LeaseError::Full(error.to_string()))
+    /// From now on this server judges the lease, which is its own, beginning with a whole time to live.
+    fn hold(&self, id: LeaseId, said: Said) {
+        let row = self.leases.roster().row(id).cloned();
+        if let Some(row) = row.filter(|row| row.owner == self.me) {
+            let now = self.leases.now();
+            let lease = Lease::new(id, row.service, row.ttl_ms, now, said, row.health);
+            self.leases.table.take_over(lease);
+        }
     }
 
     async fn sweep(&mut self) {
@@ -234,7 +290,8 @@ impl LeaseKeeper {
     /// Sweeps the table and writes what changed into the rows; the services of which something changed.
     async fn swept(&mut self) -> BTreeSet<Name> {
         let now = self.leases.now();
-        let sweep = self.steward.sweep(&self.leases.table, now);
+        let deaf_ms = self.leases.ear.deaf_ms(now);
+        let sweep = self.steward.sweep_after(&self.leases.table, now, deaf_ms);
         self.metrics.leases(&sweep.counts);
         if sweep.guard_changed {
             self.tell_of_guard(sweep.guard);
@@ -247,17 +304,21 @@ impl LeaseKeeper {
                 health: one.to,
             })
             .collect();
-        edits.extend(sweep.forgotten.iter().map(|id| Edit::Revoke { id: *id }));
+        // Not before the graph says that they are down.
+        if self.untold.is_empty() {
+            edits.extend(sweep.forgotten.iter().map(|id| Edit::Revoke { id: *id }));
+        }
         if edits.is_empty() {
             return BTreeSet::new();
         }
-        for one in &sweep.transitions {
-            self.metrics.lease_transition(one.to);
-        }
         match self.apply(&edits).await {
             Ok(applied) => {
-                for id in applied.refused.iter().chain(&sweep.forgotten) {
+                for id in &applied.refused {
                     self.leases.table.release(*id);
+                }
+                let shown = |one: &&Transition| !applied.refused.contains(&one.id);
+                for one in sweep.transitions.iter().filter(shown) {
+                    self.metrics.lease_transition(one.to);
                 }
                 if self.is_shared {
                     self.refresh_rows().await;
@@ -277,13 +338,32 @@ impl LeaseKeeper {
 
     /// Vouches, learns what the others wrote, takes over from those that are gone, and compares the graph with the rows.
     async fn vouch(&mut self) {
-        if !self.reached
-            && let Err(error) = self.rows.join(self.me).await
-        {
-            return self.away(&error);
+        let poison = self.graph.poisoned().map(ToString::to_string);
+        if let Some(why) = poison {
+            return self.withdraw(why).await;
         }
         if self.refresh().await {
             self.compare().await;
+        }
+    }
+
+    /// A server that can say nothing in the graph any more leaves its leases to the others.
+    async fn withdraw(&mut self, why: String) {
+        if self.withdrawn {
+            return;
+        }
+        self.withdrawn = true;
+        self.release_all();
+        self.metrics.degraded("leases", true);
+        self.leases.note_fault(Some(why));
+        if let Err(error) = self.rows.leave(self.me).await {
+            tracing::debug!(%error, "the others find out by themselves");
+        }
+    }
+
+    fn release_all(&self) {
+        for lease in self.leases.table.values() {
+            self.leases.table.release(lease.id);
         }
     }
 
@@ -311,6 +391,11 @@ impl LeaseKeeper {
         loop {
             let vouched = match self.rows.vouch(self.me, self.seq).await {
                 Ok(vouched) => vouched,
+                // Rows that end before what is known of them were set back: whatever is known is of another past.
+                Err(LeaseRowsError::Broken(_)) if self.seq > 0 => {
+                    self.begin_anew().await?;
+                    continue;
+                }
                 Err(error) => {
                     self.away(&error);
                     return None;
@@ -334,11 +419,9 @@ impl LeaseKeeper {
     async fn begin_anew(&mut self) -> Option<()> {
         tracing::warn!(
             leases = self.leases.table.len(),
-            "this server did not vouch for its leases in time: others took them over"
+            "this server is no longer known among the leases: others took over what called it"
         );
-        for lease in self.leases.table.values() {
-            self.leases.table.release(lease.id);
-        }
+        self.release_all();
         self.me = ServerId((self.make_id)());
         self.leases.roster().clear();
         self.seq = 0;
@@ -363,16 +446,6 @@ impl LeaseKeeper {
                 "took over the leases of a server that is gone"
             );
         }
-        for row in applied.changed {
-            let said = match row.health {
-                Health::Unknown | Health::Up => Said::Up,
-                Health::Degraded => Said::Degraded,
-                Health::Down => Said::Down,
-            };
-            if let Err(error) = self.hold(row.id, said) {
-                tracing::error!(%error, lease = %row.id, "a lease cannot be taken over");
-            }
-        }
     }
 
     /// Writes into the rows and takes note of what came of it. Whoever is taken for gone begins anew and writes again:
@@ -394,14 +467,23 @@ impl LeaseKeeper {
         applied
     }
 
+    /// Takes note of rows as they are. Whatever is this server's own it judges, however it came by it: also where the answer to
+    /// its own change was lost.
     fn note(&self, rows: Vec<LeaseRow>) {
         let now = self.leases.now();
-        let mut roster = self.leases.roster();
         for row in rows {
-            if row.gone || row.owner != self.me {
-                self.leases.table.release(row.id);
+            let (id, health, is_mine) = (row.id, row.health, !row.gone && row.owner == self.me);
+            self.leases.roster().note(row, now);
+            if !is_mine {
+                self.leases.table.release(id);
+            } else if self.leases.table.get(id).is_none() {
+                let said = match health {
+                    Health::Unknown | Health::Up => Said::Up,
+                    Health::Degraded => Said::Degraded,
+                    Health::Down => Said::Down,
+                };
+                self.hold(id, said);
             }
-            roster.note(row, now);
         }
     }
 
@@ -438,11 +520,12 @@ impl LeaseKeeper {
                 }
             }
         });
-        let due: BTreeSet<Name> = differ
+        let mut due: BTreeSet<Name> = differ
             .iter()
             .filter(|(_, times)| **times >= DIFFERS)
             .map(|(service, _)| service.clone())
             .collect();
+        due.append(&mut self.untold);
         differ.retain(|_, times| *times < DIFFERS);
         self.differ = differ;
         let (ended, told): (BTreeSet<Name>, BTreeSet<Name>) = due
@@ -512,10 +595,9 @@ impl LeaseKeeper {
                         services = chunk.len(),
                         "what the leases say could not be written yet"
                     );
-                    // Next time it is compared it is said.
                     for mutation in chunk {
                         if let Mutation::SetHealth { name, .. } = mutation {
-                            self.differ.insert(name.clone(), DIFFERS);
+                            self.untold.insert(name.clone());
                         }
                     }
                 }
@@ -561,6 +643,25 @@ impl LeaseKeeper {
         self.steward.excuse(self.leases.now());
         self.metrics.degraded("leases", true);
         self.leases.note_fault(Some(error.to_string()));
+    }
+}
+
+/// Notes that this process is awake, also while the keeper waits for what it writes.
+async fn listen(leases: Arc<Leases>) {
+    let mut every = interval(AWAKE);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        leases.ear.hear(leases.now());
+    }
+}
+
+fn told(error: &LeaseRowsError) -> LeaseError {
+    match error {
+        LeaseRowsError::Full(why) => LeaseError::Full(why.clone()),
+        LeaseRowsError::Unavailable(_) | LeaseRowsError::Broken(_) => {
+            LeaseError::Unavailable(error.to_string())
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The leases as the calls see them: a call that keeps one alive touches a word in memory and nothing else; whatever
 //! changes a row goes to the keeper's task and is waited for, for a bounded time.
 
+use super::ear::Ear;
 use super::roster::Roster;
 use crate::storage::LeaseRow;
 use kg_core::lease::{Beat, LeaseId, LeaseTable, Said};
@@ -61,6 +62,15 @@ pub(super) enum RowChange {
     Revoke(LeaseId),
 }
 
+impl RowChange {
+    pub(super) fn lease(&self) -> LeaseId {
+        match self {
+            Self::Grant(wanted) => wanted.id,
+            Self::Take(id, _) | Self::Revoke(id) => *id,
+        }
+    }
+}
+
 /// What became of one call.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Kept {
@@ -84,6 +94,7 @@ pub struct Listed {
 /// All leases, as this server knows them.
 pub struct Leases {
     pub(super) table: LeaseTable,
+    pub(super) ear: Ear,
     roster: Mutex<Roster>,
     began: Instant,
     commands: mpsc::Sender<Command>,
@@ -96,6 +107,7 @@ impl Default for Leases {
         let (commands, waiting) = mpsc::channel(WAITING);
         Self {
             table: LeaseTable::default(),
+            ear: Ear::default(),
             roster: Mutex::default(),
             began: Instant::now(),
             commands,
@@ -180,7 +192,13 @@ impl Leases {
     /// How a service that has leases is shown; `None` for one without, of which its registration speaks.
     #[must_use]
     pub fn shown(&self, service: &str) -> Option<Health> {
-        self.roster().shown(service, self.now())
+        self.roster().shown(service)
+    }
+
+    /// How a service would be shown that took a lease now, if not as its holder says: one that flaps waits.
+    #[must_use]
+    pub fn would_show(&self, service: &str) -> Option<Health> {
+        self.roster().would_show(service, self.now())
     }
 
     /// Why leases cannot be changed now, if they cannot.

@@ -12,6 +12,7 @@
 //! A row says whose a lease is. So of two servers that judge the same lease one is refused, and a server that slept through
 //! the loss of its leases tells nobody that they lapsed. Clocks of different machines are never compared.
 
+mod ear;
 mod keeper;
 mod leases;
 mod peers;

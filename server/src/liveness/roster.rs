@@ -23,6 +23,8 @@ pub struct Roster {
 struct Standing {
     leases: BTreeSet<LeaseId>,
     damping: Damping,
+    /// The longest of its leases, or of the last that there were.
+    ttl_ms: u32,
     /// When something about it changed last.
     changed: u64,
 }
@@ -30,7 +32,8 @@ struct Standing {
 impl Roster {
     /// Takes note of a row as it is now.
     pub fn note(&mut self, row: LeaseRow, now: u64) {
-        let standing = self.services.entry(row.service.clone()).or_default();
+        let service = row.service.clone();
+        let standing = self.services.entry(service.clone()).or_default();
         standing.changed = now;
         if row.gone {
             standing.leases.remove(&row.id);
@@ -39,6 +42,8 @@ impl Roster {
             standing.leases.insert(row.id);
             self.rows.insert(row.id, row);
         }
+        // Every server sees every row, so that all hold back alike, whichever of them tells.
+        self.judge(&service, now);
     }
 
     /// Forgets all rows; what is remembered of the services stays.
@@ -79,17 +84,26 @@ impl Roster {
         // The last lease was given back, or forgotten.
         if standing.leases.is_empty() {
             said = Some(Health::Down);
+        } else {
+            standing.ttl_ms = ttl_ms;
         }
-        Some(standing.damping.step(now, said?, ttl_ms))
+        Some(standing.damping.step(now, said?, standing.ttl_ms))
     }
 
-    /// How a service that has leases is shown, or would be if it came up now; `None` for one without.
+    /// How a service that has leases is shown; `None` for one without, and before the first has said anything.
     #[must_use]
-    pub fn shown(&self, service: &str, now: u64) -> Option<Health> {
+    pub fn shown(&self, service: &str) -> Option<Health> {
         let standing = self.services.get(service)?;
-        (standing.damping.is_flapping(now) || !standing.leases.is_empty())
-            .then(|| standing.damping.shown())
-            .filter(|health| *health != Health::Unknown)
+        let said = standing.damping.shown();
+        (!standing.leases.is_empty() && said != Health::Unknown).then_some(said)
+    }
+
+    /// As it is shown, for one that would be held back if it came up now.
+    #[must_use]
+    pub fn would_show(&self, service: &str, now: u64) -> Option<Health> {
+        let standing = self.services.get(service)?;
+        let is_flapping = standing.damping.is_flapping(now);
+        is_flapping.then(|| standing.damping.shown())
     }
 
     /// Until when an improvement of a service is held back.
@@ -192,7 +206,8 @@ mod tests {
         }
         told.dedup();
         assert!(told.len() <= 6, "{told:?}");
-        assert_eq!(roster.shown("checkout", 40_000), Some(Health::Down));
+        assert_eq!(roster.shown("checkout"), None, "it has no lease now");
+        assert_eq!(roster.would_show("checkout", 40_000), Some(Health::Down));
     }
 
     #[test]

@@ -84,8 +84,8 @@ impl LivenessService for Service {
             };
             let reply = match asked {
                 Ok(asked) => context.keep_alive(asked).await,
-                // The client's side of the stream has failed; there is nobody left to tell.
-                Err(_) => return None,
+                // What cannot be read is told, if anybody is left to hear it.
+                Err(status) => Err(status),
             };
             let goes_on = reply.is_ok().then_some((context, requests));
             Some((reply, goes_on))

@@ -17,11 +17,11 @@ def service(call, name):
 class Leases(SharedServerTest):
     def test_a_service_is_up_while_it_calls_and_down_soon_after(self):
         reply = self.call(
-            GRAPH + "RegisterService", {"service": {"name": "calls"}, "lease_ttl": "1s", "request_id": "once"}
+            GRAPH + "RegisterService", {"service": {"name": "calls"}, "lease_ttl": "2s", "request_id": "once"}
         )
         lease = reply["lease"]["id"]
         again = self.call(
-            GRAPH + "RegisterService", {"service": {"name": "calls"}, "lease_ttl": "1s", "request_id": "once"}
+            GRAPH + "RegisterService", {"service": {"name": "calls"}, "lease_ttl": "2s", "request_id": "once"}
         )
         self.assertEqual(again["lease"]["id"], lease, "the same request has the same lease")
         self.assertEqual(service(self.call, "calls")["health"], "UP")
@@ -32,13 +32,13 @@ class Leases(SharedServerTest):
             called = time.monotonic()
             calls.put({"lease_id": lease})
             answer = next(answers)
-            self.assertEqual((answer["lease_id"], answer["ttl"], answer["kept"]), (lease, "1s", 1))
+            self.assertEqual((answer["lease_id"], answer["ttl"], answer["kept"]), (lease, "2s", 1))
             time.sleep(0.25)
         after = self.call(GRAPH + "GetService", {"name": "calls"})["header"]["revision"]
         self.assertEqual(after, before, "calls make no revision")
         self.eventually(lambda: service(self.call, "calls")["health"] == "DOWN")
         silent = time.monotonic() - called
-        self.assertTrue(1.0 <= silent < 1.3, silent)
+        self.assertTrue(2.0 <= silent < 2.5, silent)
         calls.put({"lease_id": lease, "health": "DEGRADED"})
         self.assertEqual(next(answers)["kept"], 1)
         self.eventually(lambda: service(self.call, "calls")["health"] == "DEGRADED")

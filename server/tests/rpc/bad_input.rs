@@ -425,14 +425,14 @@ fn services() -> Vec<Case> {
             "health",
         ),
         (
-            "a lease",
+            "a lease of no time",
             REGISTER,
             v1::RegisterServiceRequest {
                 lease_ttl: Some(prost_types::Duration::default()),
                 ..registration("probe", &[])
             }
             .encode_to_vec(),
-            Code::Unimplemented,
+            INVALID,
             "lease_ttl",
         ),
         (

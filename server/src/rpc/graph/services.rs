@@ -40,11 +40,14 @@ impl Context {
         if let Mutation::RegisterService { service, .. } = &mut mutation {
             name = Some(service.name.clone());
             said = said_of(service.body.health);
-            // What leases say is not overwritten by who registers; and who takes the first one says that it is up.
-            if let Some(shown) = self.leases.shown(service.name.as_str()) {
+            let name = service.name.as_str();
+            // What leases say is not overwritten by who registers. One that takes the first is as healthy as it says once it
+            // has it: without a lease nobody would ever say otherwise.
+            if let Some(shown) = self.leases.shown(name) {
                 service.body.health = shown;
             } else if ttl_ms.is_some() {
-                service.body.health = said.into();
+                let shown = self.leases.would_show(name);
+                service.body.health = shown.unwrap_or(Health::Unknown);
             }
         }
         transaction.mutations = vec![mutation];
@@ -60,7 +63,12 @@ impl Context {
         };
         reply.service = Self::written_service(&outcome, name.as_str());
         if let Some(ttl_ms) = ttl_ms {
-            reply.lease = Some(self.grant(name, ttl_ms, said, &request_id).await?);
+            reply.lease = Some(self.grant(name.clone(), ttl_ms, said, &request_id).await?);
+            let head = self.graph.snapshot();
+            if let Some(entity) = head.service(name.as_str()) {
+                reply.header = self.header(head.revision());
+                reply.service = Some(to_proto::service(&head, entity));
+            }
         }
         Ok(Response::new(reply))
     }
