@@ -189,6 +189,9 @@ impl LeaseKeeper {
     }
 
     async fn carry_out_together(&mut self, commands: Vec<Command>) {
+        if commands.is_empty() {
+            return;
+        }
         let mut edits = Vec::with_capacity(commands.len());
         for command in &commands {
             match &command.change {
@@ -388,23 +391,25 @@ impl LeaseKeeper {
 
     /// Learns what was written; the servers that there are. If this one is not among them, it begins anew.
     async fn refresh_rows(&mut self) -> Option<Vec<(ServerId, i64)>> {
+        let mut is_new = false;
         loop {
             let vouched = match self.rows.vouch(self.me, self.seq).await {
-                Ok(vouched) => vouched,
                 // Rows that end before what is known of them were set back: whatever is known is of another past.
-                Err(LeaseRowsError::Broken(_)) if self.seq > 0 => {
-                    self.begin_anew().await?;
-                    continue;
-                }
+                Err(LeaseRowsError::Broken(_)) if self.seq > 0 => None,
+                Ok(vouched) => vouched.member.then_some(vouched),
                 Err(error) => {
                     self.away(&error);
                     return None;
                 }
             };
-            if !vouched.member {
+            let Some(vouched) = vouched else {
+                // Once: one who is put out again at once tries again with the next vouching.
+                if std::mem::replace(&mut is_new, true) {
+                    return None;
+                }
                 self.begin_anew().await?;
                 continue;
-            }
+            };
             self.here();
             let is_all = vouched.changed.len() < LEASE_PAGE;
             self.note(vouched.changed);
@@ -520,17 +525,17 @@ impl LeaseKeeper {
                 }
             }
         });
-        let mut due: BTreeSet<Name> = differ
+        let due: BTreeSet<Name> = differ
             .iter()
             .filter(|(_, times)| **times >= DIFFERS)
             .map(|(service, _)| service.clone())
             .collect();
-        due.append(&mut self.untold);
         differ.retain(|_, times| *times < DIFFERS);
         self.differ = differ;
-        let (ended, told): (BTreeSet<Name>, BTreeSet<Name>) = due
+        let (ended, mut told): (BTreeSet<Name>, BTreeSet<Name>) = due
             .into_iter()
             .partition(|service| absent.contains(service));
+        told.append(&mut self.untold);
         self.end_leases_of(&ended).await;
         self.tell(told, "the graph said otherwise than the leases")
             .await;
