@@ -307,11 +307,10 @@ async fn prove_content(
         match replayed {
             Ok(replayed) => {
                 report.extend(failures);
-                report.push(format!(
-                    "replayed revisions {} to {}",
-                    replayed.base + 1,
-                    survey.last
-                ));
+                let (first, last) = (replayed.base + 1, survey.last);
+                if first <= last {
+                    report.push(format!("replayed revisions {first} to {last}"));
+                }
                 let newest_checkpoint = whole.last().map_or(0, |c| c.revision);
                 return (
                     connection,
