@@ -128,7 +128,9 @@ CASES = [
     ("an unknown health", (GRAPH + "RegisterService", field(1, field(1, b"probe") + field(13, 99))), INVALID, "health"),
     ("a negative health", (GRAPH + "RegisterService", field(1, field(1, b"probe") + varint(13 << 3) + b"\xff" * 9 + b"\x01")), INVALID, "health"),
     ("a filter by unknown health", (GRAPH + "ListServices", field(4, 99)), INVALID, "health"),
-    ("a lease, which is not built yet", (GRAPH + "RegisterService", {"service": {"name": "probe"}, "lease_ttl": "5s"}), UNBUILT, "lease"),
+    ("a lease of no time", (GRAPH + "RegisterService", {"service": {"name": "probe"}, "lease_ttl": "0.1s"}), INVALID, "lease_ttl"),
+    ("a lease in a commit", (GRAPH + "Commit", {"mutations": [
+        {"register_service": {"service": {"name": "probe"}, "lease_ttl": "5s"}}]}), UNBUILT, "lease_ttl"),
     ("a strict registration with an unknown dependency", (GRAPH + "RegisterService", {"service": {"name": "probe", "dependencies": [{"service": "nowhere"}]}, "strict": True}), (STATE, MISSING), "nowhere"),
     ("a capability of an absent service", (GRAPH + "SetCapability", {"name": "nowhere", "capability": "c", "enabled": True}), MISSING, "nowhere"),
     ("no capability to set", (GRAPH + "SetCapability", {"name": "anchor", "enabled": True}), INVALID, "capability"),
