@@ -219,6 +219,11 @@ fn ttl(text: &str) -> Result<Duration, String> {
         "s" => number.checked_mul(1_000),
         "m" => number.checked_mul(60_000),
         "h" => number.checked_mul(3_600_000),
+        "" => {
+            return Err(format!(
+                "write its unit too: {number}s, {number}ms, {number}m or {number}h"
+            ));
+        }
         _ => None,
     };
     ms.map(Duration::from_millis)
