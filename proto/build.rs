@@ -4,12 +4,14 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 7] = [
     "amadeus/v1/common.proto",
     "amadeus/v1/graph.proto",
     "amadeus/v1/query.proto",
     "amadeus/v1/admin.proto",
     "amadeus/v1/liveness.proto",
+    "amadeus/v1/user.proto",
+    "amadeus/v1/auth.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

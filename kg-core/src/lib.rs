@@ -18,6 +18,7 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod access;
 pub mod commit;
 pub mod error;
 pub mod faults;

@@ -18,7 +18,11 @@ const GRAPH: &str = "RegisterService GetService ListServices DeregisterService U
 const QUERY: &str = "Dependencies Impact FindPath FindByCapability Neighbors Subgraph Cycles StartOrder Search Visualize \
     GenerateDocs";
 const LIVENESS: &str = "GrantLease KeepAlive RevokeLease ListLeases";
-const ADMIN: &str = "Status Backup ListBackups Restore Compact CheckIntegrity";
+const ADMIN: &str = "Status Backup ListBackups Restore Compact CheckIntegrity Audit";
+const USERS: &str = "CreateUser GetUser GetUserByUsername UpdateUser DeleteUser ListUsers UpdatePassword UpdateProfile \
+    AssignRole RemoveRole";
+const AUTH: &str =
+    "Register Login ValidateToken RefreshToken Logout CreateApiKey RevokeApiKey ListApiKeys";
 
 /// An RPC and its streaming twin share one request.
 fn request_of(rpc: &str) -> String {
@@ -33,6 +37,8 @@ fn every_rpc_stands_with_its_messages_and_its_header() {
         ("QueryService", QUERY),
         ("AdminService", ADMIN),
         ("LivenessService", LIVENESS),
+        ("UserService", USERS),
+        ("AuthService", AUTH),
     ] {
         let service = pool
             .get_service_by_name(&format!("amadeus.v1.{service}"))

@@ -3,6 +3,7 @@
 //! Everything that decides is in `kg-core`; here bytes come in and go out, a store is opened, a task commits, and signals end it.
 
 pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod committer;
 pub mod config;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use amadeus_proto::v1;
+use futures::stream::BoxStream;
 use kg_core::limits;
 use kg_core::log::checkpoint;
 use kg_core::snapshot::Snapshot;
@@ -34,6 +35,15 @@ impl Admin {
 
 #[tonic::async_trait]
 impl AdminService for Admin {
+    type AuditStream = BoxStream<'static, Result<v1::AuditResponse, Status>>;
+
+    async fn audit(
+        &self,
+        _: Request<v1::AuditRequest>,
+    ) -> Result<Response<Self::AuditStream>, Status> {
+        Err(status::not_built("Audit"))
+    }
+
     async fn status(
         &self,
         _request: Request<v1::StatusRequest>,

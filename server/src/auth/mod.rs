@@ -1,0 +1,16 @@
+//! Who is calling, and what they may do.
+//!
+//! ```text
+//! request -> gate (whose is this token? may they call this RPC?) -> service (policy: may they see this, change that?)
+//!               \__ Authenticator: sessions, keys, certificates      \__ Authority, a part of the graph
+//! ```
+//!
+//! The gate surrounds every service, so that an RPC is refused unless `methods` says who may call it.
+
+mod principal;
+mod session;
+mod trail;
+
+pub use principal::{ANONYMOUS, Grant, Principal, Role, UserId};
+pub use session::{Authenticated, Authenticator, Credentials, NotSignedIn, Session, Standing};
+pub use trail::{Event, Outcome, Trail};
