@@ -9,10 +9,12 @@
 
 pub mod attempts;
 mod caller;
+pub mod keyring;
 pub mod password;
 mod principal;
 pub mod secret;
 mod session;
+pub mod sessions;
 pub mod token;
 mod trail;
 
