@@ -15,6 +15,7 @@ mod principal;
 pub mod secret;
 mod session;
 pub mod sessions;
+pub mod setup;
 pub mod token;
 mod trail;
 

@@ -320,6 +320,12 @@ pub fn wrong_password() -> Status {
     Status::unauthenticated("the name or the password is wrong")
 }
 
+/// Somebody else has it.
+#[must_use]
+pub fn taken(what: &str) -> Status {
+    Status::already_exists(format!("{what} is taken"))
+}
+
 /// Somebody is signed in who may not do this.
 #[must_use]
 pub fn not_allowed(what: impl Into<String>) -> Status {

@@ -54,7 +54,7 @@ impl Subject {
                 of_key(key.as_ref(), secret, now_ms)
             }
             Self::Certificate(name) => {
-                let user = store.user_by_username(name).await.map_err(unavailable)?;
+                let user = certified(store, name).await.map_err(unavailable)?;
                 of_certificate(user.as_ref())
             }
         }
@@ -76,6 +76,16 @@ impl Subject {
             Self::Key(..) | Self::Certificate(_) => None,
         }
     }
+}
+
+/// The user of this name, from the rows: a cached copy may be older than the epoch that made us ask.
+async fn certified(store: &UserStore, name: &str) -> Result<Option<User>, UserError> {
+    // What holds an `@` is an address, which a certificate's name is not compared with.
+    if name.contains('@') {
+        return Ok(None);
+    }
+    let credential = store.credential(name).await?;
+    Ok(credential.map(|credential| credential.user))
 }
 
 fn of_session(
