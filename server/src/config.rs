@@ -60,6 +60,15 @@ pub struct ServeArgs {
     #[arg(long, env = "AMADEUS_INSECURE")]
     pub insecure: bool,
 
+    /// Let nobody in who has not signed in. Without it everybody may do everything
+    #[arg(long, env = "AMADEUS_AUTH")]
+    pub auth: bool,
+
+    /// File of keys that access tokens are signed with, one a line in hexadecimal or base64, at least 32 bytes each: the
+    /// first signs, all verify [default: generated, beside the store or in its database]
+    #[arg(long, env = "AMADEUS_TOKEN_KEYS", value_name = "FILE")]
+    pub token_keys: Option<PathBuf>,
+
     /// Seconds that calls in flight may take after SIGTERM or Ctrl-C
     #[arg(long, env = "AMADEUS_GRACE", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub grace: u64,
@@ -168,7 +177,7 @@ pub struct Config {
 }
 
 /// The keys of a file, with the parser of each.
-const KEYS: [(&str, Set); 13] = [
+const KEYS: [(&str, Set); 15] = [
     ("listen", |args, value| {
         parse(value, |text| {
             text.parse()
@@ -203,6 +212,18 @@ const KEYS: [(&str, Set); 13] = [
             .as_bool()
             .map(|v| args.insecure = v)
             .ok_or_else(|| "must be true or false".into())
+    }),
+    ("auth", |args, value| {
+        value
+            .as_bool()
+            .map(|v| args.auth = v)
+            .ok_or_else(|| "must be true or false".into())
+    }),
+    ("token_keys", |args, value| {
+        parse(value, |text| {
+            args.token_keys = Some(text.into());
+            Ok(())
+        })
     }),
     ("grace", |args, value| {
         whole(value, 0).map(|n| args.grace = n)
@@ -293,6 +314,11 @@ impl Config {
                 .as_ref()
                 .map_or_else(|| "\"\"".into(), |path| quoted(&path.display())),
             "insecure" => args.insecure.to_string(),
+            "auth" => args.auth.to_string(),
+            "token_keys" => args
+                .token_keys
+                .as_ref()
+                .map_or_else(|| "\"\"".into(), |path| quoted(&path.display())),
             "grace" => args.grace.to_string(),
             "log_format" => quoted(
                 &args

@@ -44,6 +44,7 @@ pub struct Metrics {
     leases: IntGaugeVec,
     lease_guard: IntGauge,
     lease_transitions: IntCounterVec,
+    sign_ins: IntCounterVec,
 }
 
 impl Metrics {
@@ -159,6 +160,11 @@ impl Metrics {
                 "Leases that this server saw come up, be degraded or go down",
                 &["to"],
             )?,
+            sign_ins: counters(
+                "amadeus_sign_ins_total",
+                "Tries to sign in or to refresh a token, by how they ended",
+                &["outcome"],
+            )?,
             registry,
         })
     }
@@ -238,6 +244,11 @@ impl Metrics {
         self.lease_transitions
             .with_label_values(&[to.as_str()])
             .inc();
+    }
+
+    /// A try to sign in or to refresh a token ended like this.
+    pub fn sign_in(&self, outcome: &str) {
+        self.sign_ins.with_label_values(&[outcome]).inc();
     }
 
     /// Watches that are open.

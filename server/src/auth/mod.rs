@@ -7,12 +7,20 @@
 //!
 //! The gate surrounds every service, so that an RPC is refused unless `methods` says who may call it.
 
+pub mod attempts;
 mod caller;
+pub mod keyring;
+pub mod password;
 mod principal;
+pub mod secret;
 mod session;
+pub mod sessions;
+pub mod setup;
+pub mod token;
 mod trail;
 
 pub use caller::Caller;
+pub use password::{Busy, Passwords};
 pub use principal::{ANONYMOUS, Grant, Principal, Role, UserId};
 pub use session::{Authenticated, Authenticator, Credentials, NotSignedIn, Session, Standing};
 pub use trail::{Event, Outcome, Trail};

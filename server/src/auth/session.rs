@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::principal::Principal;
+use crate::users::SessionId;
 
 /// What a call says of its caller.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +56,8 @@ pub struct Session {
     pub standing: watch::Receiver<Standing>,
     /// Until when it is good, in milliseconds since 1970; `None` for as long as nobody ends it.
     pub expires_ms: Option<u64>,
+    /// The session that they signed in by; none by key, by certificate, or where nobody has to sign in.
+    pub id: Option<SessionId>,
 }
 
 impl Session {
@@ -66,6 +69,7 @@ impl Session {
         Self {
             standing,
             expires_ms: None,
+            id: None,
         }
     }
 }

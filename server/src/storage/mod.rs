@@ -15,7 +15,7 @@
 mod backend;
 mod backups;
 mod checkpoints;
-mod files;
+pub(crate) mod files;
 mod keeper;
 mod leases;
 mod lock;

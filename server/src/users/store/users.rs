@@ -285,6 +285,28 @@ impl UserStore {
         self.change(id, work).await
     }
 
+    /// Replaces the hash of a password by another one of the same password, if it still stands. Nobody notices: whoever is
+    /// signed in stays so, and the version stays.
+    ///
+    /// # Errors
+    /// [`UserError`].
+    pub async fn replace_hash(
+        &self,
+        id: &UserId,
+        before: &PasswordHash,
+        after: PasswordHash,
+    ) -> Result<(), UserError> {
+        let (who, before) = (id.clone(), before.clone());
+        let work: Work<()> = Box::new(move |tx| {
+            Box::pin(async move {
+                let sql = "UPDATE amadeus_users SET password = $3 WHERE id = $1 AND password = $2";
+                let values = values![&*who.0, before.expose(), after.expose()];
+                tx.run(sql, values).await.map(drop)
+            })
+        });
+        self.0.rows.write(work).await
+    }
+
     /// Users by name, after the name `after`; and how many there are on all pages together.
     ///
     /// # Errors
