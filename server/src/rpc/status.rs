@@ -96,6 +96,7 @@ pub fn refusal(refusal: Refusal) -> Status {
             let details = ErrorDetails::with_precondition_failure(violations);
             Status::with_error_details(Code::FailedPrecondition, message, details)
         }
+        Refusal::Denied(_) => Status::permission_denied(message),
         Refusal::Exhausted(_) => Status::resource_exhausted(message),
         Refusal::Internal(cause) => internal("planning a transaction", &cause),
     }
