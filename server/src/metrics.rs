@@ -2,6 +2,7 @@
 //!
 //! Gauges that can be read off the graph are read when they are asked for; only what happens in between is counted.
 
+use crate::tls::Handshakes;
 use kg_core::commit::Graph;
 use kg_core::lease::Counts;
 use kg_core::model::Health;
@@ -44,6 +45,8 @@ pub struct Metrics {
     leases: IntGaugeVec,
     lease_guard: IntGauge,
     lease_transitions: IntCounterVec,
+    tls_handshakes: IntCounterVec,
+    tls_reloads: IntCounterVec,
 }
 
 impl Metrics {
@@ -159,6 +162,16 @@ impl Metrics {
                 "Leases that this server saw come up, be degraded or go down",
                 &["to"],
             )?,
+            tls_handshakes: counters(
+                "amadeus_tls_handshakes_total",
+                "Handshakes of clients, by how they ended: cut are those that took too long or made room for others",
+                &["outcome"],
+            )?,
+            tls_reloads: counters(
+                "amadeus_tls_reloads_total",
+                "How often changed files of TLS were tried, and whether they could be used",
+                &["outcome"],
+            )?,
             registry,
         })
     }
@@ -238,6 +251,23 @@ impl Metrics {
         self.lease_transitions
             .with_label_values(&[to.as_str()])
             .inc();
+    }
+
+    /// Counters of how handshakes end.
+    #[must_use]
+    pub fn handshakes(&self) -> Handshakes {
+        let of = |outcome| self.tls_handshakes.with_label_values(&[outcome]);
+        Handshakes {
+            done: of("done"),
+            failed: of("failed"),
+            cut: of("cut"),
+        }
+    }
+
+    /// Changed files of TLS were tried.
+    pub fn tls_reload(&self, used: bool) {
+        let outcome = if used { "done" } else { "failed" };
+        self.tls_reloads.with_label_values(&[outcome]).inc();
     }
 
     /// Watches that are open.
