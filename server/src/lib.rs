@@ -22,3 +22,4 @@ pub mod shutdown;
 pub mod standing;
 pub mod storage;
 pub mod store;
+pub mod users;
