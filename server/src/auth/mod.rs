@@ -7,10 +7,13 @@
 //!
 //! The gate surrounds every service, so that an RPC is refused unless `methods` says who may call it.
 
+pub mod attempts;
 mod caller;
-mod password;
+pub mod password;
 mod principal;
+pub mod secret;
 mod session;
+pub mod token;
 mod trail;
 
 pub use caller::Caller;
