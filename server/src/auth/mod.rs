@@ -8,11 +8,16 @@
 //! The gate surrounds every service, so that an RPC is refused unless `methods` says who may call it.
 
 mod caller;
+pub mod attempts;
+pub mod password;
 mod principal;
+pub mod secret;
 mod session;
+pub mod token;
 mod trail;
 
 pub use caller::Caller;
+pub use password::{Busy, Passwords};
 pub use principal::{ANONYMOUS, Grant, Principal, Role, UserId};
 pub use session::{Authenticated, Authenticator, Credentials, NotSignedIn, Session, Standing};
 pub use trail::{Event, Outcome, Trail};
