@@ -22,5 +22,5 @@ pub mod shutdown;
 pub mod standing;
 pub mod storage;
 pub mod store;
-pub mod users;
 pub mod tls;
+pub mod users;

@@ -104,7 +104,8 @@ impl Passwords {
             })
             .await?;
         // It fails where there is no memory for it.
-        made.map(|made| PasswordHash::new(&made)).map_err(|_| Busy)
+        made.map(|made| PasswordHash::new(made.as_str()))
+            .map_err(|_| Busy)
     }
 
     /// Whether this is the password that was hashed. Without a hash it is not, and that takes as long.
@@ -238,7 +239,7 @@ mod tests {
     #[test]
     fn what_stands_for_nobody_has_the_form_and_cost_of_any_hash() {
         let passwords = Passwords::new(CHEAP);
-        let nobodys = PasswordHash::new(&passwords.0.nobodys);
+        let nobodys = PasswordHash::new(passwords.0.nobodys.as_str());
         assert!(!passwords.is_outdated(&nobodys));
         assert!(phc::PasswordHash::new(nobodys.expose()).is_ok());
     }
