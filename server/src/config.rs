@@ -57,10 +57,6 @@ pub struct ServeArgs {
     #[arg(long, env = "AMADEUS_FROM_BACKUP", value_name = "FILE")]
     pub from_backup: Option<PathBuf>,
 
-    /// Serve only who has signed in, by a token, an API key or a client certificate
-    #[arg(long, env = "AMADEUS_AUTH")]
-    pub auth: bool,
-
     /// Certificate of the server and those above it, in PEM; with --tls-key both addresses speak TLS and nothing else
     #[arg(long, env = "AMADEUS_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -85,6 +81,15 @@ pub struct ServeArgs {
     /// Allow addresses beyond this machine without sign-in or without TLS
     #[arg(long, env = "AMADEUS_INSECURE")]
     pub insecure: bool,
+
+    /// Let nobody in who has not signed in, by a token, an API key or a client certificate. Without it everybody may do everything
+    #[arg(long, env = "AMADEUS_AUTH")]
+    pub auth: bool,
+
+    /// File of keys that access tokens are signed with, one a line in hexadecimal or base64, at least 32 bytes each: the
+    /// first signs, all verify [default: generated, beside the store or in its database]
+    #[arg(long, env = "AMADEUS_TOKEN_KEYS", value_name = "FILE")]
+    pub token_keys: Option<PathBuf>,
 
     /// Seconds that calls in flight may take after SIGTERM or Ctrl-C
     #[arg(long, env = "AMADEUS_GRACE", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
@@ -220,7 +225,7 @@ pub struct Config {
 }
 
 /// The keys of a file, with the parser of each.
-const KEYS: [(&str, Set); 18] = [
+const KEYS: [(&str, Set); 19] = [
     ("listen", |args, value| {
         parse(value, |text| {
             text.parse()
@@ -260,6 +265,12 @@ const KEYS: [(&str, Set); 18] = [
     }),
     ("insecure", |args, value| {
         yes_or_no(value).map(|v| args.insecure = v)
+    }),
+    ("token_keys", |args, value| {
+        parse(value, |text| {
+            args.token_keys = Some(text.into());
+            Ok(())
+        })
     }),
     ("grace", |args, value| {
         whole(value, 0).map(|n| args.grace = n)
@@ -352,6 +363,7 @@ impl Config {
             "tls_client_ca" => path(&args.tls_client_ca),
             "reflection" => quoted(&name_of(args.reflection)),
             "insecure" => args.insecure.to_string(),
+            "token_keys" => path(&args.token_keys),
             "grace" => args.grace.to_string(),
             "log_format" => quoted(&name_of(args.log_format)),
             "log" => quoted(&args.log),

@@ -49,6 +49,7 @@ pub struct Metrics {
     limited: IntCounterVec,
     tls_handshakes: IntCounterVec,
     tls_reloads: IntCounterVec,
+    sign_ins: IntCounterVec,
 }
 
 impl Metrics {
@@ -184,6 +185,11 @@ impl Metrics {
                 "How often changed files of TLS were tried, and whether they could be used",
                 &["outcome"],
             )?,
+            sign_ins: counters(
+                "amadeus_sign_ins_total",
+                "Tries to sign in or to refresh a token, by how they ended",
+                &["outcome"],
+            )?,
             registry,
         })
     }
@@ -295,6 +301,11 @@ impl Metrics {
     pub fn tls_reload(&self, used: bool) {
         let outcome = if used { "done" } else { "failed" };
         self.tls_reloads.with_label_values(&[outcome]).inc();
+    }
+
+    /// A try to sign in or to refresh a token ended like this.
+    pub fn sign_in(&self, outcome: &str) {
+        self.sign_ins.with_label_values(&[outcome]).inc();
     }
 
     /// Watches that are open.

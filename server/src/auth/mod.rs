@@ -11,12 +11,15 @@ mod allowance;
 pub mod attempts;
 mod caller;
 mod gate;
+pub mod keyring;
 pub mod password;
 mod policy;
 mod principal;
 mod rules;
 pub mod secret;
 mod session;
+pub mod sessions;
+pub mod setup;
 pub mod token;
 mod trail;
 

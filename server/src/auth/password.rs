@@ -104,8 +104,7 @@ impl Passwords {
             })
             .await?;
         // It fails where there is no memory for it.
-        made.map(|made| PasswordHash::new(made.as_str()))
-            .map_err(|_| Busy)
+        made.map(PasswordHash::new).map_err(|_| Busy)
     }
 
     /// Whether this is the password that was hashed. Without a hash it is not, and that takes as long.
@@ -178,6 +177,21 @@ pub fn check(field: &str, password: &str) -> Result<(), Fault> {
     Err(Fault::new(field, reason))
 }
 
+/// Checks a password that is compared: how short it is, its hash decides.
+///
+/// # Errors
+/// When it is too long.
+pub fn check_longest(field: &str, password: &str) -> Result<(), Fault> {
+    if password.len() <= LONGEST {
+        return Ok(());
+    }
+    let reason = format!(
+        "has {} bytes, at most {LONGEST} are allowed",
+        password.len()
+    );
+    Err(Fault::new(field, reason))
+}
+
 fn hasher(params: Params) -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
@@ -239,7 +253,7 @@ mod tests {
     #[test]
     fn what_stands_for_nobody_has_the_form_and_cost_of_any_hash() {
         let passwords = Passwords::new(CHEAP);
-        let nobodys = PasswordHash::new(passwords.0.nobodys.as_str());
+        let nobodys = PasswordHash::new(&passwords.0.nobodys);
         assert!(!passwords.is_outdated(&nobodys));
         assert!(phc::PasswordHash::new(nobodys.expose()).is_ok());
     }
