@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn what_stands_for_nobody_has_the_form_and_cost_of_any_hash() {
         let passwords = Passwords::new(CHEAP);
-        let nobodys = PasswordHash::new(&passwords.0.nobodys);
+        let nobodys = PasswordHash::new(passwords.0.nobodys.as_str());
         assert!(!passwords.is_outdated(&nobodys));
         assert!(phc::PasswordHash::new(nobodys.expose()).is_ok());
     }
