@@ -26,13 +26,14 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt as _, Shared};
 use futures::stream::{self, StreamExt as _};
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
 
 use super::keyring::KeyRing;
 use super::session::{Authenticated, Authenticator, Credentials, NotSignedIn, Session};
 use super::token::{Refused, TOKEN_BYTES};
 use crate::users::UserStore;
 use known::{Digest, Known};
-use subject::Subject;
+use subject::{Subject, unanswered};
 
 /// How often the store is asked whether something was taken away.
 const EVERY: Duration = Duration::from_secs(1);
@@ -42,6 +43,9 @@ const LOOK_UPS: usize = 32;
 
 /// Looks at once at what is remembered, when something was taken away.
 const LOOKS: usize = 16;
+
+/// How long the store may take to answer such a question. It is asked again, maybe over a connection that is alive.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 type Answer = Result<Arc<Session>, NotSignedIn>;
 
@@ -100,12 +104,9 @@ impl Sessions {
     /// on. Whether the store could be asked.
     pub async fn catch_up(&self) -> bool {
         let mut settled = self.0.settled.lock().await;
-        let epoch = match self.0.store.epoch().await {
-            Ok(epoch) => epoch,
-            Err(error) => {
-                tracing::debug!(%error, "whether a session was ended is not known now");
-                return false;
-            }
+        let Ok(Ok(epoch)) = timeout(PATIENCE, self.0.store.epoch()).await else {
+            tracing::debug!("whether a session was ended is not known now");
+            return false;
         };
         if *settled == Some(epoch) {
             return true;
@@ -257,10 +258,14 @@ impl Inner {
 
     /// Looks at all that is remembered. Whether the store could be asked about all of it.
     async fn look_again(&self) -> bool {
-        let looks = self.known.subjects().into_iter().map(|(subject, digests)| {
-            let find = async move { subject.find(&self.store, (self.clock)()).await };
-            find.map(move |found| (digests, found))
-        });
+        let looks = self
+            .known
+            .subjects()
+            .into_iter()
+            .map(|(subject, digests)| async move {
+                let found = timeout(PATIENCE, subject.find(&self.store, (self.clock)())).await;
+                (digests, found.unwrap_or_else(|_| Err(unanswered())))
+            });
         let mut looks = stream::iter(looks).buffer_unordered(LOOKS);
         let mut all = true;
         while let Some((digests, found)) = looks.next().await {

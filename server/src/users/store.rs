@@ -96,6 +96,23 @@ impl UserStore {
         Ok(!rows.is_empty())
     }
 
+    /// Another server of the same rows.
+    #[cfg(test)]
+    pub(super) fn another_server(&self) -> Self {
+        let (rows, copies) = (self.0.rows.clone(), self.0.copies.another());
+        Self(Arc::new(Shared { rows, copies }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn copies(&self) -> &Copies {
+        &self.0.copies
+    }
+
+    #[cfg(test)]
+    pub(super) fn rows(&self) -> &Rows {
+        &self.0.rows
+    }
+
     /// Changes one user, and sees to it that nobody reads a copy from before once this has been answered. It goes on to its
     /// end also when nobody waits for it any more: the copies must go.
     async fn change<T: Send + 'static>(&self, id: &UserId, work: Work<T>) -> Result<T, UserError> {

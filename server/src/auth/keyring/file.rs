@@ -218,7 +218,7 @@ mod tests {
         assert!(refused("", 0o600).contains("holds no key"));
         assert!(refused("\n# nothing\n", 0o600).contains("holds no key"));
         assert!(refused(&hex(&[9; 31]), 0o600).contains("31 bytes"));
-        assert!(refused("c2VjcmV0-_", 0o600).contains("bytes"));
+        assert!(refused("c2VjcmV0", 0o600).contains("bytes"));
         assert!(refused("correct horse battery staple!", 0o600).contains("line 1"));
         let good = hex(&[9; 32]);
         assert!(refused(&format!("{good}\nshort"), 0o600).contains("line 2"));

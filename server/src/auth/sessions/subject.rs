@@ -158,6 +158,11 @@ fn principal(name: &str, user: &User, grants: Vec<Grant>) -> Arc<Principal> {
 /// A stranger is not told why.
 fn unavailable(error: UserError) -> NotSignedIn {
     tracing::debug!(%error, "whose credentials these are is not known now");
+    unanswered()
+}
+
+/// Nobody knows.
+pub fn unanswered() -> NotSignedIn {
     NotSignedIn::Unavailable("the store does not answer".into())
 }
 
