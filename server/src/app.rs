@@ -4,6 +4,7 @@
 //! the store before, starts what runs after, and ends everything in reverse: health first, then calls, then the committer,
 //! then the store.
 
+use crate::auth::GateLayer;
 use crate::committer::CommitterTask;
 use crate::config::{Config, ConfigError, Reflection, ServeArgs};
 use crate::connection::Peer;
@@ -416,6 +417,7 @@ fn serve_calls(
     };
     let router = tonic::transport::Server::builder()
         .layer(CallLayer::new(&metrics))
+        .layer(GateLayer::trusting(metrics.clone()))
         .max_concurrent_streams(STREAMS)
         .http2_max_pending_accept_reset_streams(Some(RESETS))
         .http2_keepalive_interval(Some(Duration::from_secs(30)))

@@ -23,3 +23,4 @@ pub mod standing;
 pub mod storage;
 pub mod store;
 pub mod tls;
+pub mod users;

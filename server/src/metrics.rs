@@ -45,6 +45,8 @@ pub struct Metrics {
     leases: IntGaugeVec,
     lease_guard: IntGauge,
     lease_transitions: IntCounterVec,
+    denied: IntCounterVec,
+    limited: IntCounterVec,
     tls_handshakes: IntCounterVec,
     tls_reloads: IntCounterVec,
 }
@@ -162,6 +164,16 @@ impl Metrics {
                 "Leases that this server saw come up, be degraded or go down",
                 &["to"],
             )?,
+            denied: counters(
+                "amadeus_denied_total",
+                "Calls that were refused: unauthenticated, because nobody had signed in, or not_allowed",
+                &["reason"],
+            )?,
+            limited: counters(
+                "amadeus_limited_total",
+                "Calls that were refused because their principal had reached a limit",
+                &["limit"],
+            )?,
             tls_handshakes: counters(
                 "amadeus_tls_handshakes_total",
                 "Handshakes of clients, by how they ended: cut are those that took too long or made room for others",
@@ -174,6 +186,21 @@ impl Metrics {
             )?,
             registry,
         })
+    }
+
+    /// Counts a call that was refused for who made it.
+    pub(crate) fn denied(&self, unauthenticated: bool) {
+        let reason = if unauthenticated {
+            "unauthenticated"
+        } else {
+            "not_allowed"
+        };
+        self.denied.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a call whose principal had reached a limit.
+    pub(crate) fn limited(&self, limit: &str) {
+        self.limited.with_label_values(&[limit]).inc();
     }
 
     /// Counts the calls of a method that began.

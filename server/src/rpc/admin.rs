@@ -15,7 +15,9 @@ use v1::status_response::{Component, Limit};
 use super::context::{BackupEntry, Context, RestoreOrder};
 use super::graph::{blocking_if, fitting};
 use super::pages::{Paging, Place};
+use super::seen::Seen;
 use super::{from_proto, status, to_proto};
+use crate::auth::Caller;
 use crate::layer::in_call;
 
 /// Bytes of what is said about a backup.
@@ -46,9 +48,11 @@ impl AdminService for Admin {
 
     async fn status(
         &self,
-        _request: Request<v1::StatusRequest>,
+        request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
-        Ok(Response::new(self.0.status()))
+        let caller = Caller::of(request.extensions());
+        let seen = self.0.see_head(&caller).await?;
+        Ok(Response::new(self.0.status(&seen)))
     }
 
     async fn backup(
@@ -75,14 +79,17 @@ impl AdminService for Admin {
         &self,
         request: Request<v1::ListBackupsRequest>,
     ) -> Result<Response<v1::ListBackupsResponse>, Status> {
-        let (metadata, _, mut asked) = request.into_parts();
+        let (metadata, extensions, mut asked) = request.into_parts();
         let token = std::mem::take(&mut asked.page_token);
         let paging = Paging {
             rpc: "ListBackups",
             size: std::mem::take(&mut asked.page_size),
             token: &token,
         };
-        let page = self.0.page(paging, &asked, None, &metadata).await?;
+        let page = self
+            .0
+            .page(&Caller::of(&extensions), paging, &asked, None, &metadata)
+            .await?;
         let entries = self.0.store.backups().await.map_err(status::store)?;
         // Backups are no part of the graph: a page goes on after the last one's name, whatever was taken since.
         let seen = match page.place.after.first() {
@@ -109,8 +116,9 @@ impl AdminService for Admin {
         &self,
         request: Request<v1::RestoreRequest>,
     ) -> Result<Response<v1::RestoreResponse>, Status> {
+        let caller = Caller::of(request.extensions());
         let mut asked = request.into_inner();
-        let transaction = self.0.transaction("Restore", &mut asked)?;
+        let transaction = self.0.transaction(&caller, "Restore", &mut asked)?;
         if asked.id.is_empty() {
             return Err(status::invalid("id", "is required: ListBackups names them"));
         }
@@ -186,9 +194,8 @@ impl AdminService for Admin {
 }
 
 impl Context {
-    fn status(&self) -> v1::StatusResponse {
+    fn status(&self, snapshot: &Seen) -> v1::StatusResponse {
         let published = self.graph.published();
-        let snapshot = &*published.snapshot;
         let placeholders = snapshot.indexes().placeholders.len();
         let components = self.components();
         let worst = components.iter().map(|c| c.health).max();
@@ -200,7 +207,12 @@ impl Context {
             uptime: prost_types::Duration::try_from(self.started.elapsed()).ok(),
             health: worst.unwrap_or_else(|| v1::Health::Up.into()),
             components,
-            hash: to_proto::hash(snapshot.hash()),
+            // The hash of a part would be compared with that of the whole.
+            hash: if snapshot.is_part() {
+                String::new()
+            } else {
+                to_proto::hash(snapshot.hash())
+            },
             oldest_revision: published.history.oldest(),
             entities: to_proto::count(snapshot.entity_count() - placeholders),
             relations: to_proto::count(snapshot.relation_count()),

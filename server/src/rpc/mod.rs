@@ -15,9 +15,11 @@ mod graph;
 mod liveness;
 pub mod pages;
 mod query;
+mod seen;
 mod shortcut;
 pub mod status;
 pub mod to_proto;
+mod views;
 mod write;
 
 pub use admin::Admin;
@@ -25,4 +27,5 @@ pub use context::{Context, LogTail, Store};
 pub use graph::Service as GraphRpc;
 pub use liveness::Service as LivenessRpc;
 pub use query::Service as QueryRpc;
+pub use seen::Seen;
 pub use shortcut::Shortcut;

@@ -13,8 +13,11 @@ use kg_core::query::QueryError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
+use std::time::Duration;
+
 use super::context::StoreError;
 use super::from_proto::Rejected;
+use crate::auth::{NotSignedIn, Refused};
 use crate::layer::in_call;
 use crate::liveness::LeaseError;
 use crate::picture::NotDrawn;
@@ -96,6 +99,7 @@ pub fn refusal(refusal: Refusal) -> Status {
             let details = ErrorDetails::with_precondition_failure(violations);
             Status::with_error_details(Code::FailedPrecondition, message, details)
         }
+        Refusal::Denied(_) => Status::permission_denied(message),
         Refusal::Exhausted(_) => Status::resource_exhausted(message),
         Refusal::Internal(cause) => internal("planning a transaction", &cause),
     }
@@ -221,6 +225,44 @@ pub fn state(what: impl Into<String>) -> Status {
 #[must_use]
 pub fn not_built(what: impl Into<String>) -> Status {
     Status::unimplemented(what)
+}
+
+/// Nobody has signed in, or not so that it holds.
+#[must_use]
+pub fn not_signed_in(why: &NotSignedIn) -> Status {
+    let message = cut(why.to_string(), TEXT_BYTES);
+    match why {
+        NotSignedIn::Unavailable(_) => Status::unavailable(message),
+        NotSignedIn::Absent | NotSignedIn::Bad | NotSignedIn::Expired | NotSignedIn::Revoked => {
+            Status::unauthenticated(message)
+        }
+    }
+}
+
+/// Whoever calls may not do that.
+#[must_use]
+pub fn denied(what: impl Into<String>) -> Status {
+    Status::permission_denied(cut(what.into(), TEXT_BYTES))
+}
+
+/// The policy says no.
+#[must_use]
+pub fn refused(why: Refused) -> Status {
+    match why {
+        Refused::NotSignedIn => not_signed_in(&NotSignedIn::Absent),
+        Refused::NotAllowed { role } => denied(format!("that takes the role {}", role.name())),
+    }
+}
+
+/// A limit was reached that passes by itself.
+#[must_use]
+pub fn limited(what: &str, retry: Duration) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(retry));
+    Status::with_error_details(
+        Code::ResourceExhausted,
+        cut(what.into(), TEXT_BYTES),
+        details,
+    )
 }
 
 /// The server is going away.
