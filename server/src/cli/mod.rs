@@ -9,6 +9,7 @@ mod admin;
 mod args;
 mod bench;
 mod command;
+mod credentials;
 mod documents;
 mod entities;
 mod entity_ref;
@@ -28,8 +29,10 @@ mod render;
 mod run;
 mod services;
 mod session;
+mod signing;
 mod table;
 mod watch;
+mod way;
 
 pub use args::ClientArgs;
 pub use command::ClientCommand;

@@ -75,7 +75,7 @@ async fn dispatch(
         ClientCommand::Lease(lease) => leases::run(session, lease).await,
         ClientCommand::Backup(backup) => admin::backup(session, backup).await,
         ClientCommand::Restore(restore) => admin::restore(session, restore).await,
-        ClientCommand::Bench(bench) => bench::run(session, &args.addr, bench).await,
+        ClientCommand::Bench(bench) => bench::run(session, bench).await,
         ClientCommand::Completions(_) => Ok(()),
     }
 }
