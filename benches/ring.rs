@@ -32,6 +32,7 @@ impl Run {
             revision: self.head.revision() + 1,
             time_ms,
             actor: Arc::from("bench"),
+            source: Arc::from(""),
             reason: Arc::from(""),
             request_id: Arc::from(""),
             request: None,

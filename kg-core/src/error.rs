@@ -78,6 +78,9 @@ pub enum Refusal {
         /// Who is in the way, sorted.
         blockers: Vec<String>,
     },
+    /// The actor may not do that, whatever the state.
+    #[error("{0}")]
+    Denied(String),
     /// A bound was passed.
     #[error("{0}")]
     Exhausted(String),

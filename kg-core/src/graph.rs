@@ -175,7 +175,9 @@ impl Graph {
             .map(|snapshot| self.hold(snapshot))
     }
 
-    fn hold(&self, snapshot: Arc<Snapshot>) -> Held {
+    /// Holds a snapshot, whose last holder then does not pay for freeing it.
+    #[must_use]
+    pub fn hold(&self, snapshot: Arc<Snapshot>) -> Held {
         Held::new(snapshot, self.reclaimer.clone())
     }
 

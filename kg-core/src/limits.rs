@@ -146,3 +146,7 @@ pub const LEASES_PER_CALL: usize = 1_000;
 /// Milliseconds after which a lapsed lease is forgotten, so that holders which are gone for good leave nothing behind. Ten
 /// times its ttl, where that is longer.
 pub const LEASE_FORGOTTEN_MS: u64 = 600_000;
+
+/// Reaches whose part of the graph a server keeps beside it, for those who do not see everything. Each holds what it covers
+/// once more; at the bound the one that was asked for least lately is let go, and made again when it is asked for.
+pub const VIEWS: usize = 64;

@@ -4,9 +4,10 @@
 //! the store before, starts what runs after, and ends everything in reverse: health first, then calls, then the committer,
 //! then the store.
 
+use crate::auth::GateLayer;
 use crate::committer::CommitterTask;
-use crate::config::{Config, ConfigError, ServeArgs};
-use crate::connection::Connection;
+use crate::config::{Config, ConfigError, Reflection, ServeArgs};
+use crate::connection::Peer;
 use crate::health::Health;
 use crate::hints::{AddressError, Hints};
 use crate::http::{Shown, routes};
@@ -22,12 +23,12 @@ use crate::storage::{
     SharedKeeper, StoreFiles, StoreUrl,
 };
 use crate::store::ServerStore;
+use crate::tls::{Certificates, Door, Protocol, TlsError};
 use amadeus_proto::FILE_DESCRIPTOR_SET;
 use amadeus_proto::v1::admin_service_server::AdminServiceServer;
 use amadeus_proto::v1::graph_service_server::GraphServiceServer;
 use amadeus_proto::v1::liveness_service_server::LivenessServiceServer;
 use amadeus_proto::v1::query_service_server::QueryServiceServer;
-use futures::TryStreamExt as _;
 use kg_core::commit::{Graph, HistoryLimits, Options};
 use kg_core::limits::MESSAGE_BYTES;
 use kg_core::registry::{Key, Provider, ResolveError};
@@ -37,7 +38,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 
 /// Calls that a client may cancel faster than they are answered before its connection is ended. The default of 20 ends
@@ -78,6 +78,9 @@ pub enum ServeError {
     /// A part could not be built.
     #[error(transparent)]
     Part(#[from] ResolveError),
+    /// The files of TLS cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The address of Redis cannot be used.
     #[error(transparent)]
     Redis(#[from] AddressError),
@@ -115,6 +118,7 @@ impl App {
         args: &ServeArgs,
         opened: &Opened,
         shared_keeper: Option<&Arc<SharedKeeper>>,
+        certificates: Option<&Certificates>,
     ) -> Self {
         let provider = Provider::new();
         let options = Options {
@@ -129,6 +133,7 @@ impl App {
             opened.files.clone(),
         );
         let shared_keeper = shared_keeper.cloned();
+        let certificates = certificates.cloned();
 
         provider.register(METRICS, |_| Metrics::new());
         provider.register(SHUTDOWN, |_| built(Shutdown::default()));
@@ -150,7 +155,7 @@ impl App {
                 (*chain.resolve(HINTS)?).clone(),
             )))
         });
-        provider.register(HEALTH, |chain| {
+        provider.register(HEALTH, move |chain| {
             let (graph, shutdown) = (chain.resolve(GRAPH)?, chain.resolve(SHUTDOWN)?);
             Ok::<_, ResolveError>(Health::new(
                 (*graph).clone(),
@@ -159,6 +164,7 @@ impl App {
                 chain.resolve(STANDING)?,
                 (*chain.resolve(HINTS)?).clone(),
                 chain.resolve(CONTEXT)?.leases.clone(),
+                certificates.clone(),
             ))
         });
         provider.register(CONTEXT, |chain| {
@@ -188,6 +194,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let args = &config.args;
     let asked = Shutdown::default();
     on_signals(asked.clone())?;
+    let (certificates, look) = args.tls().map(Certificates::load).transpose()?.unzip();
     if let Some(backup) = &args.from_backup {
         storage::create_from_backup(&args.store, backup).await?;
         tracing::info!(backup = %backup.display(), store = %StoreUrl::shown(&args.store), "made a new store of a backup");
@@ -212,13 +219,18 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         }
         Backend::Memory(_) | Backend::Sqlite(_) => None,
     };
-    let app = App::build(args, &opened, shared_keeper.as_ref());
+    let app = App::build(args, &opened, shared_keeper.as_ref(), certificates.as_ref());
     let graph: Arc<Graph> = (*app.part(GRAPH)?).clone();
     let metrics = app.part(METRICS)?;
     let grpc = listen(args.listen, "gRPC").await?;
     let http = listen(args.http, "HTTP").await?;
     let at = |listener: &TcpListener, wanted: SocketAddr| listener.local_addr().unwrap_or(wanted);
     let (grpc_at, http_at) = (at(&grpc, args.listen), at(&http, args.http));
+
+    let looking = look.map(|look| look.keep(metrics.clone(), asked.clone()));
+    if let Some(looking) = looking {
+        tokio::spawn(looking?);
+    }
 
     let log = opened.backend.clone();
     let hints: Hints = (*app.part(HINTS)?).clone();
@@ -289,14 +301,26 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         metrics: metrics.clone(),
         health: (*health).clone(),
         context: (*app.part(CONTEXT)?).clone(),
+        open: !args.auth || http_at.ip().is_loopback(),
     };
-    let http = tokio::spawn(axum::serve(http, routes(shown)).into_future());
+    let door = |listener, protocol| {
+        Door::open(
+            listener,
+            protocol,
+            certificates.clone(),
+            metrics.handshakes(),
+        )
+    };
+    let (grpc, http) = (door(grpc, Protocol::Grpc), door(http, Protocol::Http));
+    let routes = routes(shown).into_make_service_with_connect_info::<Peer>();
+    let http = tokio::spawn(axum::serve(http, routes).into_future());
     let stopping = app.part(STOPPING)?;
     let mut calls = tokio::spawn(serve_calls(
         grpc,
         (*app.part(CONTEXT)?).clone(),
-        metrics,
+        metrics.clone(),
         health_service,
+        args.reflection,
         (*stopping).clone(),
     )?);
 
@@ -368,29 +392,38 @@ impl Running {
 
 /// The gRPC side as a future that ends when `stopping` has begun and the last call has ended.
 fn serve_calls(
-    listener: TcpListener,
+    incoming: Door,
     context: Arc<Context>,
     metrics: Arc<Metrics>,
     health: tonic_health::pb::health_server::HealthServer<
         impl tonic_health::pb::health_server::Health,
     >,
+    reflection: Reflection,
     stopping: Shutdown,
 ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>>, ServeError> {
-    let reflection = || {
+    let describing = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let wrong =
         |error: tonic_reflection::server::Error| ServeError::Ended("reflection", error.to_string());
+    let (v1, v1alpha) = match reflection {
+        Reflection::Off => (None, None),
+        Reflection::Open | Reflection::SignedIn => (
+            Some(describing().build_v1().map_err(wrong)?),
+            Some(describing().build_v1alpha().map_err(wrong)?),
+        ),
+    };
     let router = tonic::transport::Server::builder()
         .layer(CallLayer::new(&metrics))
+        .layer(GateLayer::trusting(metrics.clone()))
         .max_concurrent_streams(STREAMS)
         .http2_max_pending_accept_reset_streams(Some(RESETS))
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .add_service(health)
-        .add_service(reflection().build_v1().map_err(wrong)?)
-        .add_service(reflection().build_v1alpha().map_err(wrong)?)
+        .add_optional_service(v1)
+        .add_optional_service(v1alpha)
         .add_service(Shortcut::around(
             GraphServiceServer::new(GraphRpc::new(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),
@@ -407,11 +440,6 @@ fn serve_calls(
         .add_service(
             AdminServiceServer::new(Admin::new(context)).max_decoding_message_size(MESSAGE_BYTES),
         );
-    // Where the listener is ours, tonic's builder leaves its connections as they are: a reply would wait for the client to
-    // acknowledge the one before.
-    let incoming = TcpIncoming::from(listener)
-        .with_nodelay(Some(true))
-        .map_ok(Connection::new);
     Ok(async move {
         router
             .serve_with_incoming_shutdown(incoming, stopping.begun())

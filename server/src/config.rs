@@ -4,6 +4,7 @@
 //! `--print-config` shows each value with its origin.
 
 use crate::storage::StoreUrl;
+use crate::tls::TlsFiles;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 use std::fmt;
@@ -56,11 +57,32 @@ pub struct ServeArgs {
     #[arg(long, env = "AMADEUS_FROM_BACKUP", value_name = "FILE")]
     pub from_backup: Option<PathBuf>,
 
-    /// Allow addresses beyond this machine: calls are neither encrypted nor signed in
+    /// Certificate of the server and those above it, in PEM; with --tls-key both addresses speak TLS and nothing else
+    #[arg(long, env = "AMADEUS_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Key of the certificate, in PEM, kept from others; changed files are taken up while the server runs
+    #[arg(long, env = "AMADEUS_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Authorities of client certificates, in PEM: a client that shows one of theirs is the user whom it names (its CN)
+    #[arg(long, env = "AMADEUS_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Who may ask what this server offers
+    #[arg(
+        long,
+        env = "AMADEUS_REFLECTION",
+        default_value = "open",
+        value_name = "WHO"
+    )]
+    pub reflection: Reflection,
+
+    /// Allow addresses beyond this machine without sign-in or without TLS
     #[arg(long, env = "AMADEUS_INSECURE")]
     pub insecure: bool,
 
-    /// Let nobody in who has not signed in. Without it everybody may do everything
+    /// Let nobody in who has not signed in, by a token, an API key or a client certificate. Without it everybody may do everything
     #[arg(long, env = "AMADEUS_AUTH")]
     pub auth: bool,
 
@@ -120,6 +142,17 @@ pub enum LogFormat {
     Json,
 }
 
+/// Who may use reflection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Reflection {
+    /// Everybody.
+    Open,
+    /// Who has signed in.
+    SignedIn,
+    /// Nobody: it is not served.
+    Off,
+}
+
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -140,12 +173,27 @@ pub enum ConfigError {
         /// What is wrong with it.
         what: String,
     },
-    /// An address beyond this machine without `--insecure`.
+    /// An address beyond this machine, without what protects it.
     #[error(
-        "{0} would be reachable from other machines, and calls are neither encrypted nor signed in: bind a loopback address, \
-         or add --insecure if the network is trusted"
+        "{address} would be reachable from other machines, and {lacks}: add {add}; or bind a loopback address; \
+         or add --insecure, if the network is trusted"
     )]
-    Exposed(SocketAddr),
+    Exposed {
+        /// The address.
+        address: SocketAddr,
+        /// What is not so.
+        lacks: &'static str,
+        /// What would make it so.
+        add: &'static str,
+    },
+    /// Half of TLS.
+    #[error("{given} needs {missing}: TLS takes a certificate and its key")]
+    HalfTls {
+        /// What there is.
+        given: &'static str,
+        /// What there is not.
+        missing: &'static str,
+    },
 }
 
 /// Where a value came from.
@@ -177,7 +225,7 @@ pub struct Config {
 }
 
 /// The keys of a file, with the parser of each.
-const KEYS: [(&str, Set); 15] = [
+const KEYS: [(&str, Set); 19] = [
     ("listen", |args, value| {
         parse(value, |text| {
             text.parse()
@@ -197,27 +245,26 @@ const KEYS: [(&str, Set); 15] = [
     }),
     ("redis", |args, value| {
         parse(value, |text| {
-            args.redis = Some(text.to_owned());
+            args.redis = Some(text.to_owned()).filter(|url| !url.is_empty());
             Ok(())
         })
     }),
-    ("load", |args, value| {
+    ("load", |args, value| file(value, &mut args.load)),
+    ("auth", |args, value| {
+        yes_or_no(value).map(|v| args.auth = v)
+    }),
+    ("tls_cert", |args, value| file(value, &mut args.tls_cert)),
+    ("tls_key", |args, value| file(value, &mut args.tls_key)),
+    ("tls_client_ca", |args, value| {
+        file(value, &mut args.tls_client_ca)
+    }),
+    ("reflection", |args, value| {
         parse(value, |text| {
-            args.load = Some(text.into());
-            Ok(())
+            Reflection::from_str(text, true).map(|who| args.reflection = who)
         })
     }),
     ("insecure", |args, value| {
-        value
-            .as_bool()
-            .map(|v| args.insecure = v)
-            .ok_or_else(|| "must be true or false".into())
-    }),
-    ("auth", |args, value| {
-        value
-            .as_bool()
-            .map(|v| args.auth = v)
-            .ok_or_else(|| "must be true or false".into())
+        yes_or_no(value).map(|v| args.insecure = v)
     }),
     ("token_keys", |args, value| {
         parse(value, |text| {
@@ -288,11 +335,7 @@ impl Config {
                 }
             }
         }
-        for address in [args.listen, args.http] {
-            if !address.ip().is_loopback() && !args.insecure {
-                return Err(ConfigError::Exposed(address));
-            }
-        }
+        args.judge()?;
         Ok(Self { args, origins })
     }
 
@@ -301,6 +344,10 @@ impl Config {
     pub fn print(&self) -> String {
         let args = &self.args;
         let quoted = |text: &dyn fmt::Display| format!("{:?}", text.to_string());
+        let path = |path: &Option<PathBuf>| {
+            let path = path.as_ref().map(|path| quoted(&path.display()));
+            path.unwrap_or_else(|| "\"\"".into())
+        };
         let value = |key: &str| match key {
             "listen" => quoted(&args.listen),
             "http" => quoted(&args.http),
@@ -309,23 +356,16 @@ impl Config {
                 .redis
                 .as_ref()
                 .map_or_else(|| "\"\"".into(), |url| quoted(&StoreUrl::shown(url))),
-            "load" => args
-                .load
-                .as_ref()
-                .map_or_else(|| "\"\"".into(), |path| quoted(&path.display())),
-            "insecure" => args.insecure.to_string(),
+            "load" => path(&args.load),
             "auth" => args.auth.to_string(),
-            "token_keys" => args
-                .token_keys
-                .as_ref()
-                .map_or_else(|| "\"\"".into(), |path| quoted(&path.display())),
+            "tls_cert" => path(&args.tls_cert),
+            "tls_key" => path(&args.tls_key),
+            "tls_client_ca" => path(&args.tls_client_ca),
+            "reflection" => quoted(&name_of(args.reflection)),
+            "insecure" => args.insecure.to_string(),
+            "token_keys" => path(&args.token_keys),
             "grace" => args.grace.to_string(),
-            "log_format" => quoted(
-                &args
-                    .log_format
-                    .to_possible_value()
-                    .map_or("text".to_owned(), |v| v.get_name().to_owned()),
-            ),
+            "log_format" => quoted(&name_of(args.log_format)),
             "log" => quoted(&args.log),
             "history_bytes" => args.history_bytes.to_string(),
             "history_revisions" => args.history_revisions.to_string(),
@@ -340,6 +380,50 @@ impl Config {
     }
 }
 
+impl ServeArgs {
+    /// The files of TLS, where it is spoken.
+    #[must_use]
+    pub fn tls(&self) -> Option<TlsFiles> {
+        Some(TlsFiles {
+            certificate: self.tls_cert.clone()?,
+            key: self.tls_key.clone()?,
+            client_ca: self.tls_client_ca.clone(),
+        })
+    }
+
+    /// Refuses half of TLS, and to be reachable from other machines without what protects it.
+    fn judge(&self) -> Result<(), ConfigError> {
+        let half = |given, missing| Err(ConfigError::HalfTls { given, missing });
+        match (&self.tls_cert, &self.tls_key, &self.tls_client_ca) {
+            (Some(_), None, _) => return half("--tls-cert", "--tls-key"),
+            (None, Some(_), _) => return half("--tls-key", "--tls-cert"),
+            (None, None, Some(_)) => return half("--tls-client-ca", "--tls-cert and --tls-key"),
+            (Some(_), Some(_), _) | (None, None, None) => {}
+        }
+        let (lacks, add) = match (self.auth, self.tls_cert.is_some()) {
+            (true, true) => return Ok(()),
+            (false, true) => ("nobody has to sign in", "--auth"),
+            (true, false) => (
+                "what is said there is not encrypted",
+                "--tls-cert and --tls-key",
+            ),
+            (false, false) => (
+                "nobody has to sign in and what is said there is not encrypted",
+                "--auth, --tls-cert and --tls-key",
+            ),
+        };
+        let beyond = |address: &SocketAddr| !address.ip().is_loopback();
+        match [self.listen, self.http].into_iter().find(beyond) {
+            Some(address) if !self.insecure => Err(ConfigError::Exposed {
+                address,
+                lacks,
+                add,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
 fn read(path: &Path) -> Result<toml::Table, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read {
         path: path.into(),
@@ -350,6 +434,12 @@ fn read(path: &Path) -> Result<toml::Table, ConfigError> {
             path: path.into(),
             what: error.to_string(),
         })
+}
+
+/// What a value of a choice is called.
+fn name_of(value: impl ValueEnum) -> String {
+    let value = value.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 fn origin(matches: &ArgMatches, key: &str) -> Origin {
@@ -367,6 +457,20 @@ fn origin(matches: &ArgMatches, key: &str) -> Origin {
 
 fn parse(value: &toml::Value, set: impl FnOnce(&str) -> Result<(), String>) -> Result<(), String> {
     set(value.as_str().ok_or("must be a string")?)
+}
+
+/// The path of a file; empty, as `--print-config` shows it, for none.
+fn file(value: &toml::Value, path: &mut Option<PathBuf>) -> Result<(), String> {
+    parse(value, |text| {
+        *path = Some(text.into()).filter(|_| !text.is_empty());
+        Ok(())
+    })
+}
+
+fn yes_or_no(value: &toml::Value) -> Result<bool, String> {
+    value
+        .as_bool()
+        .ok_or_else(|| "must be true or false".into())
 }
 
 fn whole<N: TryFrom<i64>>(value: &toml::Value, least: i64) -> Result<N, String> {
@@ -394,4 +498,81 @@ fn log_filter(text: &str) -> Result<String, String> {
     tracing_subscriber::EnvFilter::try_new(text)
         .map(|_| text.to_owned())
         .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Serve {
+        #[command(flatten)]
+        args: ServeArgs,
+    }
+
+    fn judged(options: &str) -> Result<(), String> {
+        let words = ["serve"].into_iter().chain(options.split_whitespace());
+        let serve = Serve::try_parse_from(words).map_err(|error| error.to_string())?;
+        serve.args.judge().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_exposed_server_is_told_what_is_missing_and_what_to_add() {
+        let beyond = "--listen 0.0.0.0:1";
+        let tls = "--tls-cert c --tls-key k";
+        for (options, missing) in [
+            (beyond.to_owned(), "--auth, --tls-cert and --tls-key"),
+            (
+                "--http [::]:1".to_owned(),
+                "--auth, --tls-cert and --tls-key",
+            ),
+            (format!("{beyond} {tls}"), "add --auth; or"),
+            (
+                format!("{beyond} --auth"),
+                "add --tls-cert and --tls-key; or",
+            ),
+        ] {
+            let said = judged(&options).expect_err("it is exposed");
+            assert!(
+                said.contains(missing) && said.contains("--insecure"),
+                "{said}"
+            );
+            assert_eq!(judged(&format!("{options} --insecure")), Ok(()));
+        }
+        assert_eq!(judged(&format!("{beyond} --auth {tls}")), Ok(()));
+        assert_eq!(judged("--listen 127.0.0.1:1 --http [::1]:1"), Ok(()));
+    }
+
+    #[test]
+    fn half_of_tls_is_refused_by_name() {
+        for (options, missing) in [
+            ("--tls-cert c", "--tls-key"),
+            ("--tls-key k", "--tls-cert"),
+            ("--tls-client-ca a", "--tls-cert and --tls-key"),
+        ] {
+            let said = judged(options).expect_err("it is half");
+            assert!(said.contains(&format!("needs {missing}")), "{said}");
+        }
+    }
+
+    #[test]
+    fn every_key_can_be_shown_and_what_is_shown_can_be_read() {
+        let serve = Serve::try_parse_from(["serve"]).expect("defaults");
+        let origins = KEYS
+            .iter()
+            .map(|(key, _)| (*key, Origin::Default))
+            .collect();
+        let shown = Config {
+            args: serve.args,
+            origins,
+        }
+        .print();
+        let table: toml::Table = shown.parse().expect("it is TOML");
+        let mut args = Serve::try_parse_from(["serve"]).expect("defaults").args;
+        for (key, set) in KEYS {
+            set(&mut args, &table[key]).unwrap_or_else(|why| panic!("{key} {why}"));
+        }
+        assert_eq!((args.tls_cert, args.load), (None, None));
+    }
 }

@@ -3,23 +3,45 @@
 //! Below tonic each reply would go to the socket by itself, as soon as its call has ended, though others are about to end: with
 //! many calls in flight, sending is then the largest part of what a read costs. So a flush lets the tasks that are waiting for
 //! its thread run first, once, and then sends what they have added. A reply waits for as long as these run, and a
-//! client alone for nothing, since nobody else waits.
+//! client alone for nothing, since nobody else waits. Whether the connection is encrypted makes no difference to this, except
+//! that what goes together is encrypted together too.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
 
 /// Bytes that wait for others before all are sent.
 const MOST: usize = 64 * 1024;
 
+/// Who is at the other end. Every request has it among its extensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The address that it calls from.
+    pub address: SocketAddr,
+    /// The name in its certificate, where it showed one; it was verified before the first byte of a request.
+    pub certificate: Option<Arc<str>>,
+}
+
+/// The bytes below: as they are, or encrypted.
+pub enum Stream {
+    /// As they are.
+    Plain(TcpStream),
+    /// By TLS, whose handshake is over.
+    Encrypted(Box<TlsStream<TcpStream>>),
+}
+
 /// The connection.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
+    peer: Peer,
     /// What has to be sent, and how much of it is.
     ready: Vec<u8>,
     sent: usize,
@@ -32,14 +54,21 @@ pub struct Connection {
 impl Connection {
     /// Around a stream whose every write is sent at once.
     #[must_use]
-    pub fn new(stream: TcpStream) -> Self {
+    pub fn new(stream: Stream, peer: Peer) -> Self {
         Self {
             stream,
+            peer,
             ready: Vec::new(),
             sent: 0,
             turn: None,
             waited: false,
         }
+    }
+
+    /// Who is at the other end.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     fn send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -88,7 +117,8 @@ impl AsyncWrite for Connection {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.ready.is_empty() {
-            return Poll::Ready(Ok(()));
+            // What was encrypted may still wait for the socket.
+            return Pin::new(&mut this.stream).poll_flush(cx);
         }
         if !this.waited {
             // Not by waking ourselves: that wakes another thread as well, which takes this task or one of those before it.
@@ -99,7 +129,7 @@ impl AsyncWrite for Connection {
         }
         ready!(this.send(cx))?;
         this.waited = false;
-        Poll::Ready(Ok(()))
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -120,17 +150,56 @@ impl AsyncRead for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Encrypted(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Encrypted(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Encrypted(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Encrypted(stream) => Pin::new(stream).poll_read(cx, into),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -138,8 +207,15 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let at = listener.local_addr().expect("it is bound");
         let (client, accepted) = tokio::join!(TcpStream::connect(at), listener.accept());
-        let (stream, _) = accepted.expect("it was accepted");
-        (Connection::new(stream), client.expect("it is connected"))
+        let (stream, address) = accepted.expect("it was accepted");
+        let peer = Peer {
+            address,
+            certificate: None,
+        };
+        (
+            Connection::new(Stream::Plain(stream), peer),
+            client.expect("it is connected"),
+        )
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use crate::liveness::Leases;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::standing::Standing;
+use crate::tls::Certificates;
 use kg_core::commit::Graph;
 use std::sync::Arc;
 use tonic_health::ServingStatus;
@@ -38,6 +39,7 @@ pub struct Health {
     standing: Arc<Standing>,
     hints: Hints,
     leases: Arc<Leases>,
+    certificates: Option<Certificates>,
 }
 
 impl Health {
@@ -50,6 +52,7 @@ impl Health {
         standing: Arc<Standing>,
         hints: Hints,
         leases: Arc<Leases>,
+        certificates: Option<Certificates>,
     ) -> Self {
         Self {
             graph,
@@ -58,6 +61,7 @@ impl Health {
             standing,
             hints,
             leases,
+            certificates,
         }
     }
 
@@ -90,7 +94,9 @@ impl Health {
     pub fn degraded(&self) -> Vec<(&'static str, String)> {
         let redis = self.hints.fault().map(|why| ("redis", why));
         let leases = self.leases.fault().map(|why| ("leases", why));
-        redis.into_iter().chain(leases).collect()
+        let tls = self.certificates.as_ref().and_then(Certificates::fault);
+        let tls = tls.map(|why| ("tls", why));
+        redis.into_iter().chain(leases).chain(tls).collect()
     }
 
     /// Whether writes and reads are both served.

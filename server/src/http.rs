@@ -1,12 +1,13 @@
 //! The HTTP side: metrics for Prometheus, liveness and readiness for whoever starts and stops the process.
 
+use crate::connection::Peer;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::rpc::Context;
 use amadeus_proto::v1;
 use axum::Router;
-use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use kg_core::commit::Graph;
@@ -24,6 +25,8 @@ pub struct Shown {
     pub health: Health,
     /// The registries of the services, for gauges.
     pub context: Arc<Context>,
+    /// Whether metrics are shown to whoever asks: nobody has to sign in, or only this machine can ask.
+    pub open: bool,
 }
 
 /// The routes.
@@ -67,7 +70,21 @@ async fn readyz(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Respon
     (status, body).into_response()
 }
 
-async fn metrics(State(shown): State<Shown>) -> Response {
+/// Whether whoever asks may see the metrics, which name kinds, methods and components. Where they are not shown to everybody, a
+/// bearer will have to be good for an operator.
+fn may_see_metrics(shown: &Shown, _peer: &Peer, _headers: &HeaderMap) -> bool {
+    shown.open
+}
+
+async fn metrics(
+    State(shown): State<Shown>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    if !may_see_metrics(&shown, &peer, &headers) {
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+        return (StatusCode::UNAUTHORIZED, challenge, "sign in first\n").into_response();
+    }
     shown.metrics.watchers(shown.context.watchers.count());
     shown.metrics.resyncs(shown.context.watchers.resyncs());
     shown.metrics.pinned_pages(shown.context.pages.count());

@@ -334,7 +334,7 @@ fn corrected(headers: &mut HeaderMap, code: Code) -> Code {
     code
 }
 
-fn code_of(headers: &HeaderMap) -> Option<Code> {
+pub(crate) fn code_of(headers: &HeaderMap) -> Option<Code> {
     headers
         .get(&STATUS)
         .map(|status| Code::from_bytes(status.as_bytes()))

@@ -22,4 +22,5 @@ pub mod shutdown;
 pub mod standing;
 pub mod storage;
 pub mod store;
+pub mod tls;
 pub mod users;

@@ -101,7 +101,13 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
 }
 
 fn log_to_stderr(args: &ServeArgs) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&args.log).unwrap_or_default();
+    let mut filter = tracing_subscriber::EnvFilter::try_new(&args.log).unwrap_or_default();
+    // It warns of whatever a client gets wrong, and clients would write the log.
+    if !args.log.contains("rustls")
+        && let Ok(quiet) = "rustls=error".parse()
+    {
+        filter = filter.add_directive(quiet);
+    }
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

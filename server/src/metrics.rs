@@ -2,6 +2,7 @@
 //!
 //! Gauges that can be read off the graph are read when they are asked for; only what happens in between is counted.
 
+use crate::tls::Handshakes;
 use kg_core::commit::Graph;
 use kg_core::lease::Counts;
 use kg_core::model::Health;
@@ -44,6 +45,10 @@ pub struct Metrics {
     leases: IntGaugeVec,
     lease_guard: IntGauge,
     lease_transitions: IntCounterVec,
+    denied: IntCounterVec,
+    limited: IntCounterVec,
+    tls_handshakes: IntCounterVec,
+    tls_reloads: IntCounterVec,
     sign_ins: IntCounterVec,
 }
 
@@ -160,6 +165,26 @@ impl Metrics {
                 "Leases that this server saw come up, be degraded or go down",
                 &["to"],
             )?,
+            denied: counters(
+                "amadeus_denied_total",
+                "Calls that were refused: unauthenticated, because nobody had signed in, or not_allowed",
+                &["reason"],
+            )?,
+            limited: counters(
+                "amadeus_limited_total",
+                "Calls that were refused because their principal had reached a limit",
+                &["limit"],
+            )?,
+            tls_handshakes: counters(
+                "amadeus_tls_handshakes_total",
+                "Handshakes of clients, by how they ended: cut are those that took too long or made room for others",
+                &["outcome"],
+            )?,
+            tls_reloads: counters(
+                "amadeus_tls_reloads_total",
+                "How often changed files of TLS were tried, and whether they could be used",
+                &["outcome"],
+            )?,
             sign_ins: counters(
                 "amadeus_sign_ins_total",
                 "Tries to sign in or to refresh a token, by how they ended",
@@ -167,6 +192,21 @@ impl Metrics {
             )?,
             registry,
         })
+    }
+
+    /// Counts a call that was refused for who made it.
+    pub(crate) fn denied(&self, unauthenticated: bool) {
+        let reason = if unauthenticated {
+            "unauthenticated"
+        } else {
+            "not_allowed"
+        };
+        self.denied.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a call whose principal had reached a limit.
+    pub(crate) fn limited(&self, limit: &str) {
+        self.limited.with_label_values(&[limit]).inc();
     }
 
     /// Counts the calls of a method that began.
@@ -244,6 +284,23 @@ impl Metrics {
         self.lease_transitions
             .with_label_values(&[to.as_str()])
             .inc();
+    }
+
+    /// Counters of how handshakes end.
+    #[must_use]
+    pub fn handshakes(&self) -> Handshakes {
+        let of = |outcome| self.tls_handshakes.with_label_values(&[outcome]);
+        Handshakes {
+            done: of("done"),
+            failed: of("failed"),
+            cut: of("cut"),
+        }
+    }
+
+    /// Changed files of TLS were tried.
+    pub fn tls_reload(&self, used: bool) {
+        let outcome = if used { "done" } else { "failed" };
+        self.tls_reloads.with_label_values(&[outcome]).inc();
     }
 
     /// A try to sign in or to refresh a token ended like this.

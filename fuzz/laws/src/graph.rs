@@ -37,6 +37,7 @@ fn record(
         revision: before.revision() + 1,
         time_ms: before.time_ms().max(transaction.time_ms),
         actor: transaction.actor.clone(),
+        source: transaction.source.clone(),
         reason: transaction.reason.clone(),
         request_id: transaction.request_id.clone(),
         request: transaction.request,

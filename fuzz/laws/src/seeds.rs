@@ -72,6 +72,7 @@ fn some_history(rng: &mut Rng) -> (Record, Snapshot) {
             revision: snapshot.revision() + 1,
             time_ms: snapshot.time_ms().max(transaction.time_ms),
             actor: transaction.actor,
+            source: transaction.source,
             reason: transaction.reason,
             request_id: transaction.request_id,
             request: transaction.request,

@@ -4,5 +4,7 @@
 //! seen and what may be changed. All is decided by pure functions of these and of the graph.
 
 mod scope;
+mod view;
 
 pub use scope::{Authority, DOCUMENT, Reach, Scope, owner_of};
+pub use view::{follow, view};

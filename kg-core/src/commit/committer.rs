@@ -349,6 +349,7 @@ fn decide(
                 revision: working.revision() + 1,
                 time_ms: transaction.time_ms.max(working.time_ms()),
                 actor: transaction.actor.clone(),
+                source: transaction.source.clone(),
                 reason: transaction.reason.clone(),
                 request_id: transaction.request_id.clone(),
                 request: transaction.request,

@@ -21,6 +21,7 @@ impl From<&Record> for wire::Record {
             revision: record.revision,
             time_ms: record.time_ms,
             actor: record.actor.to_string(),
+            source: record.source.to_string(),
             reason: record.reason.to_string(),
             request_id: record.request_id.to_string(),
             request_key: record
@@ -192,6 +193,7 @@ impl TryFrom<wire::Record> for Record {
             revision: record.revision,
             time_ms: record.time_ms,
             actor: record.actor.into(),
+            source: record.source.into(),
             reason: record.reason.into(),
             request_id: record.request_id.into(),
             request,

@@ -23,6 +23,8 @@ pub struct Record {
     pub time_ms: u64,
     /// Who.
     pub actor: Arc<str>,
+    /// From where: the address of the caller; empty where nobody knows.
+    pub source: Arc<str>,
     /// Why.
     pub reason: Arc<str>,
     /// The request's own id; empty for none.

@@ -36,6 +36,8 @@ pub struct Record {
     pub changes: Vec<Change>,
     #[prost(bytes = "vec", tag = "9")]
     pub hash: Vec<u8>,
+    #[prost(string, tag = "10")]
+    pub source: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

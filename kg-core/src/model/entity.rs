@@ -133,6 +133,16 @@ impl Entity {
         }
     }
 
+    /// The same entity with nothing in it but its name.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self {
+            body: Body::Plain,
+            properties: Object::new(),
+            ..self.clone()
+        }
+    }
+
     /// Whether two versions say the same, apart from ids and revisions.
     #[must_use]
     pub fn same_content(&self, other: &Self) -> bool {

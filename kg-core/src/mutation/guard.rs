@@ -3,7 +3,9 @@
 //! Those about revisions and existence are judged before the mutations, those about the graph's shape after them. The
 //! latter visit entities, up to a bound counted in entities and never in time, so that every server decides alike.
 
+use super::plan::unnamed;
 use super::transaction::Precondition;
+use crate::access::Authority;
 use crate::error::Refusal;
 use crate::limits::GUARD_VISITS;
 use crate::model::path::Path;
@@ -68,7 +70,14 @@ pub(super) fn before(snapshot: &Snapshot, preconditions: &[Precondition]) -> Res
 }
 
 /// Judges what must hold after the mutations.
-pub(super) fn after(snapshot: &Snapshot, preconditions: &[Precondition]) -> Result<(), Refusal> {
+///
+/// Who is in the way is named to those who may see them, and counted for the others.
+pub(super) fn after(
+    snapshot: &Snapshot,
+    preconditions: &[Precondition],
+    authority: Option<&Authority>,
+) -> Result<(), Refusal> {
+    let is_seen = |key: &EntityRef| authority.is_none_or(|a| a.sees.covers_in(snapshot, key));
     let mut visits = Visits(GUARD_VISITS);
     // Said twice it is looked at once: the look passes every entity, which the visits do not count.
     let mut acyclic_already = std::collections::HashSet::new();
@@ -77,9 +86,9 @@ pub(super) fn after(snapshot: &Snapshot, preconditions: &[Precondition]) -> Resu
             Precondition::NoPath { from, to, label } => {
                 no_path(snapshot, from, to, label, &mut visits)?
             }
-            Precondition::NoDependents(key) => no_dependents(snapshot, key)?,
+            Precondition::NoDependents(key) => no_dependents(snapshot, key, is_seen)?,
             Precondition::Acyclic(label) if acyclic_already.insert(label) => {
-                acyclic(snapshot, label, &mut visits)?;
+                acyclic(snapshot, label, &mut visits, is_seen)?;
             }
             Precondition::Acyclic(_) => {}
             Precondition::EntityExists(_)
@@ -257,31 +266,41 @@ fn no_path(
     Ok(())
 }
 
-fn no_dependents(snapshot: &Snapshot, key: &EntityRef) -> Result<(), Refusal> {
+fn no_dependents(
+    snapshot: &Snapshot,
+    key: &EntityRef,
+    is_seen: impl Fn(&EntityRef) -> bool,
+) -> Result<(), Refusal> {
     let (Some(entity), Some(relations)) = (snapshot.entity(key), snapshot.relations("depends_on"))
     else {
         return Ok(());
     };
-    let mut blockers = Vec::new();
+    let (mut blockers, mut hidden) = (Vec::new(), 0);
     relations.adjacency().incoming(entity.id).for_each(|from| {
-        blockers.extend(
-            snapshot
-                .by_id(EntityId::new(from))
-                .map(|e| e.key.to_string()),
-        );
+        match snapshot.by_id(EntityId::new(from)) {
+            Some(from) if is_seen(&from.key) => blockers.push(from.key.to_string()),
+            Some(_) => hidden += 1,
+            None => {}
+        }
     });
     blockers.sort();
-    if blockers.is_empty() {
+    let all = blockers.len() + hidden;
+    if all == 0 {
         return Ok(());
     }
     Err(Refusal::Precondition {
-        reason: format!("{} entities depend on {key}", blockers.len()),
+        reason: format!("{all} entities depend on {key}{}", unnamed(hidden)),
         blockers,
     })
 }
 
 /// Depth-first with three colours; the way that closes a cycle is told.
-fn acyclic(snapshot: &Snapshot, label: &Label, visits: &mut Visits) -> Result<(), Refusal> {
+fn acyclic(
+    snapshot: &Snapshot,
+    label: &Label,
+    visits: &mut Visits,
+    is_seen: impl Fn(&EntityRef) -> bool,
+) -> Result<(), Refusal> {
     const WHITE: u8 = 0;
     const GREY: u8 = 1;
     const BLACK: u8 = 2;
@@ -318,17 +337,20 @@ fn acyclic(snapshot: &Snapshot, label: &Label, visits: &mut Visits) -> Result<()
                 }
                 GREY => {
                     let from = way.iter().position(|(id, _)| *id == next).unwrap_or(0);
-                    let name = |id: &u32| {
-                        snapshot
-                            .by_id(EntityId::new(*id))
-                            .map_or_else(String::new, |e| e.key.to_string())
+                    let ids = way[from..].iter().map(|(id, _)| *id).chain([next]);
+                    let cycle: Vec<&EntityRef> = ids
+                        .filter_map(|id| snapshot.by_id(EntityId::new(id)))
+                        .map(|entity| &entity.key)
+                        .collect();
+                    let reason = if cycle.iter().all(|key| is_seen(key)) {
+                        format!("{label} has a cycle")
+                    } else {
+                        format!("{label} has a cycle, of which you may not see all")
                     };
-                    let mut blockers: Vec<String> =
-                        way[from..].iter().map(|(id, _)| name(id)).collect();
-                    blockers.push(name(&next));
+                    let seen = cycle.into_iter().filter(|key| is_seen(key));
                     return Err(Refusal::Precondition {
-                        reason: format!("{label} has a cycle"),
-                        blockers,
+                        reason,
+                        blockers: seen.map(ToString::to_string).collect(),
                     });
                 }
                 _ => {}

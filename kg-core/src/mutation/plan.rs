@@ -4,6 +4,7 @@
 //! against the state left by those before it; a refused transaction leaves no trace, for all is done on a copy, which
 //! costs pointers. Cost: O(mutations x log graph), and what the preconditions visit.
 
+mod authority;
 mod entities;
 mod nodes;
 mod relations;
@@ -12,10 +13,12 @@ mod services;
 use super::change::Change;
 use super::guard;
 use super::transaction::{Mutation, Transaction};
+use crate::access::Authority;
 use crate::error::{Fault, Refusal};
 use crate::limits::{MUTATIONS, PRECONDITIONS, REASON_BYTES};
 use crate::model::service::check_text;
 use crate::snapshot::Snapshot;
+pub(crate) use authority::unnamed;
 use services::dependency_key;
 use std::sync::Arc;
 
@@ -34,15 +37,21 @@ pub struct Plan {
 /// A [`Refusal`]; the snapshot is as it was.
 pub fn plan(snapshot: &Snapshot, transaction: &Transaction) -> Result<Plan, Refusal> {
     check_shape(transaction)?;
+    let authority = transaction.authority.as_deref();
+    let authority = authority.filter(|authority| !authority.is_full());
+    if let Some(authority) = authority {
+        authority::preconditions(snapshot, authority, &transaction.preconditions)?;
+    }
     guard::before(snapshot, &transaction.preconditions)?;
     let mut planner = Planner {
+        authority,
         draft: snapshot.clone(),
         changes: Vec::new(),
         revision: snapshot.revision() + 1,
     };
     let single = transaction.mutations.len() == 1;
     for (i, mutation) in transaction.mutations.iter().enumerate() {
-        planner.mutation(mutation).map_err(|refusal| {
+        planner.authorised(mutation).map_err(|refusal| {
             if single {
                 refusal
             } else {
@@ -50,7 +59,7 @@ pub fn plan(snapshot: &Snapshot, transaction: &Transaction) -> Result<Plan, Refu
             }
         })?;
     }
-    guard::after(&planner.draft, &transaction.preconditions)?;
+    guard::after(&planner.draft, &transaction.preconditions, authority)?;
     Ok(Plan {
         changes: planner.changes,
         next: planner.draft,
@@ -90,13 +99,26 @@ fn check_shape(transaction: &Transaction) -> Result<(), Refusal> {
     Ok(())
 }
 
-struct Planner {
+struct Planner<'a> {
+    /// What the caller may see and change, where that is not everything.
+    authority: Option<&'a Authority>,
     draft: Snapshot,
     changes: Vec<Change>,
     revision: u64,
 }
 
-impl Planner {
+impl Planner<'_> {
+    /// Plans a mutation, and refuses it where its caller may not do what it comes to.
+    fn authorised(&mut self, mutation: &Mutation) -> Result<(), Refusal> {
+        let Some(authority) = self.authority else {
+            return self.mutation(mutation);
+        };
+        authority::mutation(&self.draft, authority, mutation)?;
+        let (before, planned) = (self.draft.clone(), self.changes.len());
+        self.mutation(mutation)?;
+        authority::changes(&before, &self.draft, authority, &self.changes[planned..])
+    }
+
     fn mutation(&mut self, mutation: &Mutation) -> Result<(), Refusal> {
         match mutation {
             Mutation::RegisterService { service, strict } => self.register(service, *strict),

@@ -1,5 +1,6 @@
 //! Transactions: lists of mutations that commit together or not at all.
 
+use crate::access::Authority;
 use crate::model::value::{MEMBER_WEIGHT, object_weight};
 use crate::model::{
     Dependency, Endpoint, EntityRef, Health, Label, Name, Object, Path, PatternSpec, RelationKey,
@@ -182,6 +183,10 @@ pub struct Transaction {
     pub request: Option<Request>,
     /// When it was submitted, in milliseconds since 1970. The core has no clock.
     pub time_ms: u64,
+    /// From where: the address of the caller; empty where nobody knows.
+    pub source: Arc<str>,
+    /// What the actor may see and change; `None` for everything.
+    pub authority: Option<Arc<Authority>>,
     /// How many mutations it may hold at most; 0 stands for [`crate::limits::MUTATIONS`].
     pub mutation_limit: usize,
 }

@@ -202,12 +202,12 @@ impl Snapshot {
     }
 
     /// Puts an entity into its table, which is all that a change of its revision needs; and returns the one before it.
-    fn place(&mut self, entity: Arc<Entity>) -> Option<Arc<Entity>> {
+    pub(crate) fn place(&mut self, entity: Arc<Entity>) -> Option<Arc<Entity>> {
         self.next_id = self.next_id.max(entity.id.get() + 1);
         self.entities.put(entity)
     }
 
-    fn remove_entity(&mut self, key: &EntityRef) -> Result<(), String> {
+    pub(crate) fn remove_entity(&mut self, key: &EntityRef) -> Result<(), String> {
         let entity = self
             .entity(key)
             .cloned()
@@ -262,7 +262,11 @@ impl Snapshot {
         Ok(())
     }
 
-    fn remove_relation(&mut self, key: &RelationKey, revision: u64) -> Result<(), String> {
+    pub(crate) fn remove_relation(
+        &mut self,
+        key: &RelationKey,
+        revision: u64,
+    ) -> Result<(), String> {
         let (from, to) = self.ends(key)?;
         let relations = self
             .relations
@@ -282,7 +286,7 @@ impl Snapshot {
 
     /// What a service depends on is part of it, so a dependency that comes or goes is a change of the service. A revision
     /// of 0 touches nothing: that is a checkpoint being loaded, whose entities know their revisions.
-    fn touch(&mut self, key: &RelationKey, revision: u64) {
+    pub(crate) fn touch(&mut self, key: &RelationKey, revision: u64) {
         if revision == 0 || !key.is_dependency() {
             return;
         }

@@ -20,6 +20,16 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Somebody who is trusted, where nobody has to sign in.
+    #[must_use]
+    pub fn trusted() -> Self {
+        Self {
+            principal: Arc::new(Principal::trusted()),
+            source: None,
+            session: None,
+        }
+    }
+
     /// The caller of the call of these extensions; nobody, where no gate has seen it.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Self {

@@ -5,13 +5,17 @@
 //!               \__ Authenticator: sessions, keys, certificates      \__ Authority, a part of the graph
 //! ```
 //!
-//! The gate surrounds every service, so that an RPC is refused unless `methods` says who may call it.
+//! The gate surrounds every service, so that an RPC is refused unless `rules` says who may call it.
 
+mod allowance;
 pub mod attempts;
 mod caller;
+mod gate;
 pub mod keyring;
 pub mod password;
+mod policy;
 mod principal;
+mod rules;
 pub mod secret;
 mod session;
 pub mod sessions;
@@ -19,8 +23,14 @@ pub mod setup;
 pub mod token;
 mod trail;
 
+pub use allowance::{Allowances, Limits};
 pub use caller::Caller;
+pub use gate::{Gate, GateLayer};
 pub use password::{Busy, Passwords};
+pub use policy::{Action, Refused, Resource, policy};
 pub use principal::{ANONYMOUS, Grant, Principal, Role, UserId};
-pub use session::{Authenticated, Authenticator, Credentials, NotSignedIn, Session, Standing};
+pub use rules::{Row, Rule, Rules};
+pub use session::{
+    Authenticated, Authenticator, Credentials, NotSignedIn, Session, Standing, Strangers,
+};
 pub use trail::{Event, Outcome, Trail};

@@ -113,6 +113,19 @@ impl Principal {
         }
     }
 
+    /// Whether it is anybody whom the server knows, or trusts without knowing.
+    #[must_use]
+    pub fn is_somebody(&self) -> bool {
+        self.user.is_some() || !self.grants.is_empty()
+    }
+
+    /// Whether they may do all that another may.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        let has = |theirs: &Grant| self.grants.iter().any(|mine| mine.includes(theirs));
+        other.grants.iter().all(has)
+    }
+
     /// Whether they have this role everywhere.
     #[must_use]
     pub fn has(&self, role: Role) -> bool {

@@ -52,12 +52,12 @@ pub enum NotSignedIn {
 /// Credentials that were good when they were looked at.
 #[derive(Clone, Debug)]
 pub struct Session {
+    /// The session that they signed in by; none by key, by certificate, or where nobody has to sign in.
+    pub id: Option<SessionId>,
     /// How it stands; changes when its rights change or it ends, within five seconds on every server.
     pub standing: watch::Receiver<Standing>,
     /// Until when it is good, in milliseconds since 1970; `None` for as long as nobody ends it.
     pub expires_ms: Option<u64>,
-    /// The session that they signed in by; none by key, by certificate, or where nobody has to sign in.
-    pub id: Option<SessionId>,
 }
 
 impl Session {
@@ -67,9 +67,9 @@ impl Session {
         // A receiver whose sender is gone keeps its value.
         let (_, standing) = watch::channel(Standing::Good(Arc::new(principal)));
         Self {
+            id: None,
             standing,
             expires_ms: None,
-            id: None,
         }
     }
 }
@@ -80,6 +80,16 @@ pub enum Authenticated {
     Now(Result<Arc<Session>, NotSignedIn>),
     /// The store has to be asked.
     Later(BoxFuture<'static, Result<Arc<Session>, NotSignedIn>>),
+}
+
+/// Knows nobody: for a server at which nobody signs in.
+#[derive(Clone, Copy, Debug)]
+pub struct Strangers;
+
+impl Authenticator for Strangers {
+    fn authenticate(&self, _: &Credentials) -> Authenticated {
+        Authenticated::Now(Err(NotSignedIn::Bad))
+    }
 }
 
 /// Finds out whose credentials these are.

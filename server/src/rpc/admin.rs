@@ -1,5 +1,7 @@
 //! `AdminService`: how the server is, and what to do with its store.
 
+mod audit;
+
 use std::sync::Arc;
 
 use amadeus_proto::v1;
@@ -15,21 +17,31 @@ use v1::status_response::{Component, Limit};
 use super::context::{BackupEntry, Context, RestoreOrder};
 use super::graph::{blocking_if, fitting};
 use super::pages::{Paging, Place};
+use super::seen::Seen;
 use super::{from_proto, status, to_proto};
+use crate::auth::Caller;
 use crate::layer::in_call;
+use crate::users::UserStore;
 
 /// Bytes of what is said about a backup.
 const DESCRIPTION_BYTES: usize = 1_024;
 
 /// The service, over what all services share.
 #[derive(Clone)]
-pub struct Admin(Arc<Context>);
+pub struct Admin(Arc<Context>, Option<UserStore>);
 
 impl Admin {
     /// The service.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
-        Self(context)
+        Self(context, None)
+    }
+
+    /// The service with the log of security events, without which `Audit` is not built.
+    #[must_use]
+    pub fn with_audit(mut self, users: UserStore) -> Self {
+        self.1 = Some(users);
+        self
     }
 }
 
@@ -39,16 +51,22 @@ impl AdminService for Admin {
 
     async fn audit(
         &self,
-        _: Request<v1::AuditRequest>,
+        request: Request<v1::AuditRequest>,
     ) -> Result<Response<Self::AuditStream>, Status> {
-        Err(status::not_built("Audit"))
+        let Some(users) = self.1.clone() else {
+            return Err(status::not_built("Audit"));
+        };
+        let events = audit::open(self.0.clone(), users, request.into_inner()).await?;
+        Ok(Response::new(events))
     }
 
     async fn status(
         &self,
-        _request: Request<v1::StatusRequest>,
+        request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
-        Ok(Response::new(self.0.status()))
+        let caller = Caller::of(request.extensions());
+        let seen = self.0.see_head(&caller).await?;
+        Ok(Response::new(self.0.status(&seen)))
     }
 
     async fn backup(
@@ -75,14 +93,17 @@ impl AdminService for Admin {
         &self,
         request: Request<v1::ListBackupsRequest>,
     ) -> Result<Response<v1::ListBackupsResponse>, Status> {
-        let (metadata, _, mut asked) = request.into_parts();
+        let (metadata, extensions, mut asked) = request.into_parts();
         let token = std::mem::take(&mut asked.page_token);
         let paging = Paging {
             rpc: "ListBackups",
             size: std::mem::take(&mut asked.page_size),
             token: &token,
         };
-        let page = self.0.page(paging, &asked, None, &metadata).await?;
+        let page = self
+            .0
+            .page(&Caller::of(&extensions), paging, &asked, None, &metadata)
+            .await?;
         let entries = self.0.store.backups().await.map_err(status::store)?;
         // Backups are no part of the graph: a page goes on after the last one's name, whatever was taken since.
         let seen = match page.place.after.first() {
@@ -109,8 +130,9 @@ impl AdminService for Admin {
         &self,
         request: Request<v1::RestoreRequest>,
     ) -> Result<Response<v1::RestoreResponse>, Status> {
+        let caller = Caller::of(request.extensions());
         let mut asked = request.into_inner();
-        let transaction = self.0.transaction("Restore", &mut asked)?;
+        let transaction = self.0.transaction(&caller, "Restore", &mut asked)?;
         if asked.id.is_empty() {
             return Err(status::invalid("id", "is required: ListBackups names them"));
         }
@@ -186,9 +208,8 @@ impl AdminService for Admin {
 }
 
 impl Context {
-    fn status(&self) -> v1::StatusResponse {
+    fn status(&self, snapshot: &Seen) -> v1::StatusResponse {
         let published = self.graph.published();
-        let snapshot = &*published.snapshot;
         let placeholders = snapshot.indexes().placeholders.len();
         let components = self.components();
         let worst = components.iter().map(|c| c.health).max();
@@ -200,7 +221,12 @@ impl Context {
             uptime: prost_types::Duration::try_from(self.started.elapsed()).ok(),
             health: worst.unwrap_or_else(|| v1::Health::Up.into()),
             components,
-            hash: to_proto::hash(snapshot.hash()),
+            // The hash of a part would be compared with that of the whole.
+            hash: if snapshot.is_part() {
+                String::new()
+            } else {
+                to_proto::hash(snapshot.hash())
+            },
             oldest_revision: published.history.oldest(),
             entities: to_proto::count(snapshot.entity_count() - placeholders),
             relations: to_proto::count(snapshot.relation_count()),

@@ -16,6 +16,7 @@ use tonic::Status;
 use super::freshness::LastRevision;
 use super::pages::Pages;
 use super::status;
+use super::views::Views;
 use crate::liveness::Leases;
 
 /// The durable log, as readers need it.
@@ -151,6 +152,8 @@ pub struct Context {
     pub clock: fn() -> u64,
     /// Turns true when the server stops; streams end then.
     pub stopping: watch::Receiver<bool>,
+    /// What those see who do not see everything.
+    pub views: Views,
     /// Snapshots that page tokens keep.
     pub pages: Pages,
     /// Bytes that imports may still hold together.
@@ -183,6 +186,7 @@ impl Context {
             store,
             clock,
             stopping,
+            views: Views::default(),
             pages: Pages::default(),
             imports: Arc::new(Semaphore::new(IMPORTS_BYTES)),
             watchers: Watchers::default(),

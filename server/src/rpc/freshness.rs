@@ -15,7 +15,9 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::context::Context;
+use super::seen::Seen;
 use super::status;
+use crate::auth::Caller;
 
 /// Taken off a call's deadline, so that its answer says what was waited for before the transport gives up.
 const MARGIN: Duration = Duration::from_millis(10);
@@ -52,36 +54,39 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 }
 
 impl Context {
-    /// The snapshot that answers a read.
+    /// What the caller sees of the revision that answers a read.
     ///
     /// # Errors
     /// DEADLINE_EXCEEDED, OUT_OF_RANGE, or UNAVAILABLE when the log cannot be asked.
     pub async fn fresh(
         &self,
+        caller: &Caller,
         consistency: Option<&Consistency>,
         metadata: &MetadataMap,
-    ) -> Result<Held, Status> {
+    ) -> Result<Seen, Status> {
         let level = consistency.and_then(|consistency| consistency.level);
         match level {
-            None | Some(Level::MinimizeLatency(_) | Level::Linearizable(false)) => {
-                Ok(self.graph.snapshot())
+            None | Some(Level::MinimizeLatency(_) | Level::Linearizable(false)) => {}
+            Some(Level::AtLeast(revision)) => self.at_least(revision, metadata).await?,
+            Some(Level::AtExact(revision)) => {
+                let whole = self.at_exact(revision, metadata).await?;
+                return self.see(caller, whole).await;
             }
-            Some(Level::AtLeast(revision)) => self.at_least(revision, metadata).await,
-            Some(Level::AtExact(revision)) => self.at_exact(revision, metadata).await,
             Some(Level::Linearizable(true)) => {
                 let last = self.ask_log(metadata).await?;
-                self.at_least(last, metadata).await
+                self.at_least(last, metadata).await?;
             }
         }
+        self.see_head(caller).await
     }
 
-    async fn at_least(&self, revision: u64, metadata: &MetadataMap) -> Result<Held, Status> {
+    async fn at_least(&self, revision: u64, metadata: &MetadataMap) -> Result<(), Status> {
         if self.graph.revisions().0 >= revision {
-            return Ok(self.graph.snapshot());
+            return Ok(());
         }
         tokio::select! {
             reached = timeout_at(wait_until(metadata), self.graph.reached(revision)) => {
-                reached.map_err(|_| status::too_late(revision, self.graph.revisions().0))
+                reached.map(drop).map_err(|_| status::too_late(revision, self.graph.revisions().0))
             }
             () = self.stopped() => Err(status::stopping()),
         }

@@ -21,6 +21,7 @@ use v1::graph_service_server::GraphService;
 
 use super::context::Context;
 use super::status;
+use crate::auth::Caller;
 
 /// The service, over what all services share.
 #[derive(Clone)]
@@ -41,6 +42,11 @@ pub fn fitting<M: Message>(reply: M) -> Result<Response<M>, Status> {
         return Err(status::too_large(bytes));
     }
     Ok(Response::new(reply))
+}
+
+/// Who makes a call, and what it asks for.
+fn opened<T>(request: Request<T>) -> (Caller, T) {
+    (Caller::of(request.extensions()), request.into_inner())
 }
 
 /// Runs long work on a thread for that, and short work here.
@@ -64,7 +70,8 @@ impl GraphService for Service {
         &self,
         request: Request<v1::RegisterServiceRequest>,
     ) -> Result<Response<v1::RegisterServiceResponse>, Status> {
-        self.0.register_service(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.register_service(&caller, request).await
     }
 
     async fn get_service(
@@ -85,42 +92,48 @@ impl GraphService for Service {
         &self,
         request: Request<v1::DeregisterServiceRequest>,
     ) -> Result<Response<v1::DeregisterServiceResponse>, Status> {
-        self.0.deregister_service(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.deregister_service(&caller, request).await
     }
 
     async fn update_schema(
         &self,
         request: Request<v1::UpdateSchemaRequest>,
     ) -> Result<Response<v1::UpdateSchemaResponse>, Status> {
-        self.0.update_schema(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.update_schema(&caller, request).await
     }
 
     async fn set_capability(
         &self,
         request: Request<v1::SetCapabilityRequest>,
     ) -> Result<Response<v1::SetCapabilityResponse>, Status> {
-        self.0.set_capability(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.set_capability(&caller, request).await
     }
 
     async fn add_dependency(
         &self,
         request: Request<v1::AddDependencyRequest>,
     ) -> Result<Response<v1::AddDependencyResponse>, Status> {
-        self.0.add_dependency(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.add_dependency(&caller, request).await
     }
 
     async fn remove_dependency(
         &self,
         request: Request<v1::RemoveDependencyRequest>,
     ) -> Result<Response<v1::RemoveDependencyResponse>, Status> {
-        self.0.remove_dependency(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.remove_dependency(&caller, request).await
     }
 
     async fn put_entity(
         &self,
         request: Request<v1::PutEntityRequest>,
     ) -> Result<Response<v1::PutEntityResponse>, Status> {
-        self.0.put_entity(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.put_entity(&caller, request).await
     }
 
     async fn get_entity(
@@ -141,21 +154,24 @@ impl GraphService for Service {
         &self,
         request: Request<v1::DeleteEntityRequest>,
     ) -> Result<Response<v1::DeleteEntityResponse>, Status> {
-        self.0.delete_entity(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.delete_entity(&caller, request).await
     }
 
     async fn put_relation(
         &self,
         request: Request<v1::PutRelationRequest>,
     ) -> Result<Response<v1::PutRelationResponse>, Status> {
-        self.0.put_relation(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.put_relation(&caller, request).await
     }
 
     async fn delete_relation(
         &self,
         request: Request<v1::DeleteRelationRequest>,
     ) -> Result<Response<v1::DeleteRelationResponse>, Status> {
-        self.0.delete_relation(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.delete_relation(&caller, request).await
     }
 
     async fn list_relations(
@@ -176,21 +192,24 @@ impl GraphService for Service {
         &self,
         request: Request<v1::UpdateNodeRequest>,
     ) -> Result<Response<v1::UpdateNodeResponse>, Status> {
-        self.0.update_node(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.update_node(&caller, request).await
     }
 
     async fn delete_node(
         &self,
         request: Request<v1::DeleteNodeRequest>,
     ) -> Result<Response<v1::DeleteNodeResponse>, Status> {
-        self.0.delete_node(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.delete_node(&caller, request).await
     }
 
     async fn commit(
         &self,
         request: Request<v1::CommitRequest>,
     ) -> Result<Response<v1::CommitResponse>, Status> {
-        self.0.commit_all(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.commit_all(&caller, request).await
     }
 
     async fn import(
@@ -245,6 +264,7 @@ impl GraphService for Service {
         &self,
         request: Request<v1::PruneRequest>,
     ) -> Result<Response<v1::PruneResponse>, Status> {
-        self.0.prune(request.into_inner()).await
+        let (caller, request) = opened(request);
+        self.0.prune(&caller, request).await
     }
 }

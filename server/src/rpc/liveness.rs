@@ -9,7 +9,7 @@ use futures::stream::{self, BoxStream};
 use kg_core::error::Fault;
 use kg_core::lease::{LeaseId, Said};
 use kg_core::limits::{LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN, LEASES_PER_CALL, PAGE, PAGE_DEFAULT};
-use kg_core::model::{Health, Name};
+use kg_core::model::{EntityRef, Health, Name};
 use prost_types::Duration;
 use tonic::{Request, Response, Status, Streaming};
 use v1::keep_alive_response::Lost;
@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::context::Context;
 use super::graph::fitting;
 use super::{from_proto, status, to_proto};
+use crate::auth::{Action, Caller};
 use crate::layer::in_call;
 use crate::liveness::{Kept, LeaseError, Listed, Wanted};
 
@@ -42,11 +43,14 @@ impl LivenessService for Service {
         &self,
         request: Request<v1::GrantLeaseRequest>,
     ) -> Result<Response<v1::GrantLeaseResponse>, Status> {
+        let caller = Caller::of(request.extensions());
         let asked = request.into_inner();
         from_proto::check_identity(&asked.request_id, &asked.reason).map_err(status::fault)?;
         let service = from_proto::name("service", &asked.service).map_err(status::fault)?;
         let ttl_ms = ttl("ttl", asked.ttl.as_ref()).map_err(status::fault)?;
         let said = said("health", asked.health).map_err(status::fault)?;
+        self.0
+            .must_change(&caller, &EntityRef::service(service.clone()))?;
         let is_registered = |s: &kg_core::snapshot::Snapshot| {
             s.service(service.as_str())
                 .is_some_and(|e| !e.is_placeholder())
@@ -56,7 +60,7 @@ impl LivenessService for Service {
         }
         let lease = self
             .0
-            .grant(service, ttl_ms, said, &asked.request_id)
+            .grant(&caller, service, ttl_ms, said, &asked.request_id)
             .await?;
         in_call(|| {
             tracing::debug!(lease = %lease.id, service = %lease.service, ttl_ms,
@@ -74,20 +78,21 @@ impl LivenessService for Service {
         &self,
         request: Request<Streaming<v1::KeepAliveRequest>>,
     ) -> Result<Response<Self::KeepAliveStream>, Status> {
-        let calls = Some((self.0.clone(), request.into_inner()));
+        let caller = Caller::of(request.extensions());
+        let calls = Some((self.0.clone(), caller, request.into_inner()));
         let replies = stream::unfold(calls, |calls| async move {
-            let (context, mut requests) = calls?;
+            let (context, caller, mut requests) = calls?;
             let asked = tokio::select! {
                 biased;
                 () = context.stopped() => return Some((Err(status::stopping()), None)),
                 asked = requests.next() => asked?,
             };
             let reply = match asked {
-                Ok(asked) => context.keep_alive(asked).await,
+                Ok(asked) => context.keep_alive(&caller, asked).await,
                 // What cannot be read is told, if anybody is left to hear it.
                 Err(status) => Err(status),
             };
-            let goes_on = reply.is_ok().then_some((context, requests));
+            let goes_on = reply.is_ok().then_some((context, caller, requests));
             Some((reply, goes_on))
         });
         Ok(Response::new(replies.boxed()))
@@ -97,9 +102,11 @@ impl LivenessService for Service {
         &self,
         request: Request<v1::RevokeLeaseRequest>,
     ) -> Result<Response<v1::RevokeLeaseResponse>, Status> {
+        let caller = Caller::of(request.extensions());
         let asked = request.into_inner();
         from_proto::check_identity(&asked.request_id, &asked.reason).map_err(status::fault)?;
         let id = lease_id("lease_id", &asked.lease_id).map_err(status::fault)?;
+        self.0.must_speak_for(&caller, id)?;
         self.0.leases.revoke(id).await.map_err(status::lease)?;
         in_call(|| {
             tracing::debug!(lease = %id, request_id = %asked.request_id, reason = %asked.reason, "lease revoked");
@@ -113,7 +120,15 @@ impl LivenessService for Service {
         &self,
         request: Request<v1::ListLeasesRequest>,
     ) -> Result<Response<v1::ListLeasesResponse>, Status> {
+        let sees = Caller::of(request.extensions()).sees();
         let asked = request.into_inner();
+        let head = self.0.graph.snapshot();
+        if !asked.service.is_empty() {
+            let service = from_proto::name("service", &asked.service).map_err(status::fault)?;
+            if !sees.covers_service(&head, &service) {
+                return Err(status::denied(format!("you may not see service/{service}")));
+            }
+        }
         let health = asked
             .health
             .map(|number| from_proto::health("health", number));
@@ -129,6 +144,7 @@ impl LivenessService for Service {
         let wanted = |row: &crate::storage::LeaseRow| {
             (asked.service.is_empty() || row.service.as_str() == asked.service)
                 && health.is_none_or(|health| row.health == health)
+                && sees.covers_service(&head, &row.service)
         };
         // One more tells whether this page is the last.
         let mut found = self.0.leases.list(after, size + 1, wanted);
@@ -157,6 +173,7 @@ impl Context {
     /// The status of what became of it instead.
     pub(super) async fn grant(
         &self,
+        caller: &Caller,
         service: Name,
         ttl_ms: u32,
         said: Said,
@@ -165,8 +182,9 @@ impl Context {
         let id = if request_id.is_empty() {
             LeaseId(crate::app::seed())
         } else {
+            let (store, whose) = (self.graph.store_id(), &caller.principal.name);
             LeaseId(xxh3_64(
-                format!("{} lease {request_id}", self.graph.store_id()).as_bytes(),
+                format!("{store} lease {whose} {request_id}").as_bytes(),
             ))
         };
         let wanted = Wanted {
@@ -187,7 +205,19 @@ impl Context {
         Ok(mine.first().map_or_else(as_asked, lease))
     }
 
-    async fn keep_alive(&self, asked: v1::KeepAliveRequest) -> KeepAliveReply {
+    /// Refuses a lease of a service that the caller may not change. Of one that nobody knows it is told elsewhere.
+    fn must_speak_for(&self, caller: &Caller, id: LeaseId) -> Result<(), Status> {
+        if caller.principal.has(Action::Write.role()) {
+            return Ok(());
+        }
+        let of_id = self.leases.list(before(id), 1, |row| row.id == id);
+        match of_id.first() {
+            Some(found) => self.must_change(caller, &EntityRef::service(found.row.service.clone())),
+            None => Ok(()),
+        }
+    }
+
+    async fn keep_alive(&self, caller: &Caller, asked: v1::KeepAliveRequest) -> KeepAliveReply {
         if asked.lease_id.is_empty() && asked.lease_ids.is_empty() {
             return Err(status::invalid(
                 "lease_id",
@@ -213,6 +243,7 @@ impl Context {
             let field = || place.map_or("lease_id".into(), |i| format!("lease_ids[{i}]"));
             let id =
                 LeaseId::parse(given).ok_or_else(|| status::fault(not_a_lease(&field(), given)))?;
+            self.must_speak_for(caller, id)?;
             match self.leases.keep(id, said) {
                 Some(ttl_ms) => reply.keep(id, ttl_ms, &asked.lease_id),
                 None => elsewhere.push(id),

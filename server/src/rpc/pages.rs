@@ -18,7 +18,9 @@ use tonic::metadata::MetadataMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::context::Context;
+use super::seen::Seen;
 use super::status;
+use crate::auth::Caller;
 
 /// Bytes of entries in one reply: room for the header and for a token stays.
 const PAGE_BYTES: usize = MESSAGE_BYTES - 64 * 1024;
@@ -118,8 +120,8 @@ pub struct Place {
 /// One page that is asked for.
 #[derive(Debug)]
 pub struct Page {
-    /// The snapshot to read.
-    pub held: Held,
+    /// What to read.
+    pub held: Seen,
     /// Where it begins.
     pub place: Place,
     /// Entries at most.
@@ -159,7 +161,7 @@ impl Page {
 
     fn token(&self, context: &Context, place: Place) -> String {
         let keep = Duration::from_secs(PAGE_PIN_SECONDS);
-        context.pages.pin(&self.held, keep);
+        context.pages.pin(self.held.whole(), keep);
         let token = Token {
             question: self.question,
             store: store_hash(context),
@@ -193,6 +195,7 @@ impl Context {
     /// [`Context::fresh`] says for a first page.
     pub async fn page(
         &self,
+        caller: &Caller,
         paging: Paging<'_>,
         filters: &impl Message,
         consistency: Option<&amadeus_proto::v1::Consistency>,
@@ -207,9 +210,11 @@ impl Context {
             size => (size as usize).min(PAGE),
         };
         let (held, place) = if paging.token.is_empty() {
-            (self.fresh(consistency, metadata).await?, Place::default())
+            let first = self.fresh(caller, consistency, metadata).await?;
+            (first, Place::default())
         } else {
-            self.resume(paging.token, question)?
+            let (whole, place) = self.resume(paging.token, question)?;
+            (self.see(caller, whole).await?, place)
         };
         Ok(Page {
             held,

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, Either, Ready, ready};
 use http::{Request, Response};
 use kg_core::limits::MESSAGE_BYTES;
-use kg_core::model::Entity;
+use kg_core::model::{Entity, EntityRef};
 use kg_core::snapshot::Snapshot;
 use prost::Message;
 use tonic::Status;
@@ -25,6 +25,7 @@ use tower::Service;
 
 use super::context::Context;
 use super::{from_proto, status, to_proto};
+use crate::auth::{Caller, Role};
 
 const GET_SERVICE: &str = "/amadeus.v1.GraphService/GetService";
 
@@ -90,16 +91,24 @@ impl UnaryService<v1::GetServiceRequest> for GetService {
     fn call(&mut self, request: tonic::Request<v1::GetServiceRequest>) -> Self::Future {
         let context = self.0.clone();
         let asked = request.get_ref();
-        if asked.consistency.is_none() {
+        let caller = request.extensions().get::<Caller>();
+        // The form that is kept tells all of a service's dependencies.
+        let sees_all = caller.is_some_and(|caller| caller.principal.has(Role::Reader));
+        if asked.consistency.is_none() && sees_all {
             let read = |snapshot: &Snapshot| context.encoded(snapshot, &asked.name);
             return Either::Left(ready(context.graph.read(read)));
         }
         Either::Right(Box::pin(async move {
             let asked = request.get_ref();
-            from_proto::name("name", &asked.name).map_err(status::fault)?;
+            let name = from_proto::name("name", &asked.name).map_err(status::fault)?;
             let held = context
-                .fresh(asked.consistency.as_ref(), request.metadata())
+                .fresh(
+                    &Caller::of(request.extensions()),
+                    asked.consistency.as_ref(),
+                    request.metadata(),
+                )
                 .await?;
+            held.must_see(&EntityRef::service(name))?;
             context.encoded(&held, &asked.name)
         }))
     }

@@ -15,7 +15,7 @@ use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt
 
 use super::context::StoreError;
 use super::from_proto::Rejected;
-use crate::auth::NotSignedIn;
+use crate::auth::{NotSignedIn, Refused};
 use crate::layer::in_call;
 use crate::liveness::LeaseError;
 use crate::picture::NotDrawn;
@@ -98,6 +98,7 @@ pub fn refusal(refusal: Refusal) -> Status {
             let details = ErrorDetails::with_precondition_failure(violations);
             Status::with_error_details(Code::FailedPrecondition, message, details)
         }
+        Refusal::Denied(_) => Status::permission_denied(message),
         Refusal::Exhausted(_) => Status::resource_exhausted(message),
         Refusal::Internal(cause) => internal("planning a transaction", &cause),
     }
@@ -225,6 +226,21 @@ pub fn not_built(what: impl Into<String>) -> Status {
     Status::unimplemented(what)
 }
 
+/// Whoever calls may not do that.
+#[must_use]
+pub fn denied(what: impl Into<String>) -> Status {
+    Status::permission_denied(cut(what.into(), TEXT_BYTES))
+}
+
+/// The policy says no.
+#[must_use]
+pub fn refused(why: Refused) -> Status {
+    match why {
+        Refused::NotSignedIn => not_signed_in(NotSignedIn::Absent),
+        Refused::NotAllowed { role } => denied(format!("that takes the role {}", role.name())),
+    }
+}
+
 /// The server is going away.
 #[must_use]
 pub fn stopping() -> Status {
@@ -324,12 +340,6 @@ pub fn wrong_password() -> Status {
 #[must_use]
 pub fn taken(what: &str) -> Status {
     Status::already_exists(format!("{what} is taken"))
-}
-
-/// Somebody is signed in who may not do this.
-#[must_use]
-pub fn not_allowed(what: impl Into<String>) -> Status {
-    Status::permission_denied(cut(what.into(), TEXT_BYTES))
 }
 
 /// It is too early, or too much: try again after so long.

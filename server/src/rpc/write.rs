@@ -15,9 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::context::Context;
 use super::{from_proto, status};
-
-/// Who writes, until there are users.
-const ANONYMOUS: &str = "anonymous";
+use crate::auth::Caller;
 
 /// A request that carries the identity of a write.
 pub trait Identified: Message {
@@ -73,13 +71,14 @@ impl Context {
     /// INVALID_ARGUMENT naming `request_id` or `reason`.
     pub fn transaction(
         &self,
+        caller: &Caller,
         rpc: &str,
         request: &mut impl Identified,
     ) -> Result<Transaction, Status> {
         let identity = request.take_identity();
         from_proto::check_identity(&identity.request_id, &identity.reason)
             .map_err(status::fault)?;
-        Ok(self.identified(&identity, || {
+        Ok(self.identified(caller, &identity, || {
             let mut body = rpc.as_bytes().to_vec();
             body.push(0);
             body.extend(request.encode_to_vec());
@@ -88,13 +87,21 @@ impl Context {
     }
 
     /// An empty transaction of this identity; `body` hashes what is asked, and is only called where that matters.
-    pub fn identified(&self, identity: &Identity, body: impl FnOnce() -> u64) -> Transaction {
+    pub fn identified(
+        &self,
+        caller: &Caller,
+        identity: &Identity,
+        body: impl FnOnce() -> u64,
+    ) -> Transaction {
         let request = (!identity.request_id.is_empty()).then(|| Request {
-            key: RequestKey::new(ANONYMOUS, &identity.request_id),
+            key: RequestKey::new(&caller.principal.name, &identity.request_id),
             body: body(),
         });
+        let authority = caller.principal.authority();
         Transaction {
-            actor: Arc::from(ANONYMOUS),
+            actor: caller.principal.name.clone(),
+            source: Arc::from(caller.source()),
+            authority: (!authority.is_full()).then(|| Arc::new(authority)),
             reason: Arc::from(identity.reason.as_str()),
             request_id: Arc::from(identity.request_id.as_str()),
             request,
@@ -104,8 +111,8 @@ impl Context {
     }
 
     /// Whether a request of this id is among those that were committed.
-    pub fn remembers(&self, request_id: &str) -> bool {
-        let key = RequestKey::new(ANONYMOUS, request_id);
+    pub fn remembers(&self, caller: &Caller, request_id: &str) -> bool {
+        let key = RequestKey::new(&caller.principal.name, request_id);
         !request_id.is_empty() && self.graph.read(|s| s.requests().get(key).is_some())
     }
 
@@ -140,10 +147,11 @@ impl Context {
     /// The status of what is wrong with it, or of what became of it instead.
     pub async fn write<R: Identified + from_proto::Write>(
         &self,
+        caller: &Caller,
         rpc: &str,
         mut request: R,
     ) -> Result<Outcome, Status> {
-        let mut transaction = self.transaction(rpc, &mut request)?;
+        let mut transaction = self.transaction(caller, rpc, &mut request)?;
         let (mutation, expected) = request.parse().map_err(status::rejected)?;
         transaction.mutations = vec![mutation];
         transaction.preconditions.extend(expected);

@@ -131,6 +131,12 @@ impl Copies {
         }))
     }
 
+    /// The way of another server of the same store.
+    #[cfg(test)]
+    pub(super) fn another(&self) -> Self {
+        Self::new(&self.0.store_id)
+    }
+
     /// Keeps copies in a Redis from now on, whenever it is there.
     pub(super) fn start(&self, url: &str, rows: &Rows) -> Result<(), AddressError> {
         let redis = Redis::new(url, &self.0.store_id)?;

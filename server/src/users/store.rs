@@ -6,6 +6,7 @@ mod sessions;
 mod signing;
 mod users;
 
+pub use users::GRANTS;
 pub(super) use users::{USER_COLUMNS, select_users, user as user_of_row};
 
 use std::sync::Arc;
@@ -94,6 +95,23 @@ impl UserStore {
     pub async fn has_admin(&self) -> Result<bool, UserError> {
         let rows = self.0.rows.read(HAS_ADMIN, Vec::new()).await?;
         Ok(!rows.is_empty())
+    }
+
+    /// Another server of the same rows.
+    #[cfg(test)]
+    pub(super) fn another_server(&self) -> Self {
+        let (rows, copies) = (self.0.rows.clone(), self.0.copies.another());
+        Self(Arc::new(Shared { rows, copies }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn copies(&self) -> &Copies {
+        &self.0.copies
+    }
+
+    #[cfg(test)]
+    pub(super) fn rows(&self) -> &Rows {
+        &self.0.rows
     }
 
     /// Changes one user, and sees to it that nobody reads a copy from before once this has been answered. It goes on to its

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use amadeus::auth::GateLayer;
+use amadeus::metrics::Metrics;
 use amadeus::rpc::context::{
     BackupEntry, Compacted, Component, RestoreOrder, Restored, StoreError,
 };
@@ -63,7 +65,9 @@ impl Server {
         let address = listener.local_addr().expect("it is bound");
         let graph = GraphServiceServer::new(GraphRpc::new(context.clone()));
         let graph = Shortcut::around(graph, context.clone());
+        let metrics = Arc::new(Metrics::new().expect("the names differ"));
         let served = tonic::transport::Server::builder()
+            .layer(GateLayer::trusting(metrics))
             .add_service(graph)
             .add_service(QueryServiceServer::new(QueryRpc::new(context.clone())))
             .add_service(AdminServiceServer::new(Admin::new(context.clone())))

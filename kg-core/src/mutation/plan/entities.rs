@@ -1,7 +1,7 @@
 //! Planning for entities of any kind: putting, deleting, and what goes with them.
 
 use super::relations::Side;
-use super::{Planner, refuse};
+use super::{Planner, refuse, unnamed};
 use crate::error::Refusal;
 use crate::limits::{BODY_BYTES, KINDS};
 use crate::model::relation::check_properties;
@@ -9,7 +9,7 @@ use crate::model::{Body, Entity, EntityRef, Object, PatternSpec};
 use crate::mutation::Change;
 use std::sync::Arc;
 
-impl Planner {
+impl Planner<'_> {
     pub(super) fn put_entity(
         &mut self,
         key: &EntityRef,
@@ -104,12 +104,12 @@ impl Planner {
         let mut incoming = self.relations_of(entity.id, Side::Incoming);
         incoming.retain(|r| r.key.from != *key);
         if !incoming.is_empty() && !force {
-            let mut blockers: Vec<String> = incoming.iter().map(|r| r.key.to_string()).collect();
-            blockers.sort();
+            let (blockers, hidden) = self.tell(incoming.iter().map(|r| r.key.clone()));
             return Err(Refusal::Precondition {
                 reason: format!(
-                    "{key} cannot be deleted while {} relation(s) point at it (force deletes them)",
-                    blockers.len()
+                    "{key} cannot be deleted while {} relation(s) point at it{} (force deletes them)",
+                    incoming.len(),
+                    unnamed(hidden)
                 ),
                 blockers,
             });

@@ -11,7 +11,7 @@ use crate::model::{Dependency, EntityRef, Name, Object, Value};
 use crate::mutation::Change;
 use crate::snapshot::TypedSection;
 
-impl Planner {
+impl Planner<'_> {
     pub(super) fn update_node(&mut self, at: &Path, value: &Value) -> Result<(), Refusal> {
         value.check().map_err(|f| f.under("value"))?;
         match TypedSection::of(at) {

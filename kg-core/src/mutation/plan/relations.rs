@@ -8,7 +8,7 @@ use crate::model::{APPENDED, EntityId, Label, Object, Relation, RelationKey};
 use crate::mutation::Change;
 use std::sync::Arc;
 
-impl Planner {
+impl Planner<'_> {
     pub(super) fn put_relation(
         &mut self,
         key: &RelationKey,

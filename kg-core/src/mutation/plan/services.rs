@@ -9,7 +9,7 @@ use crate::model::{
 use std::collections::HashSet;
 use std::sync::Arc;
 
-impl Planner {
+impl Planner<'_> {
     pub(super) fn register(&mut self, spec: &ServiceSpec, strict: bool) -> Result<(), Refusal> {
         refuse(
             spec.faults()
@@ -62,13 +62,16 @@ impl Planner {
         };
         let named: HashSet<&Name> = wanted.iter().map(|d| &d.service).collect();
         for old in self.draft.dependencies(&entity) {
-            if !named.contains(&old.service) {
+            // What the caller may not see was not left out on purpose.
+            if !named.contains(&old.service) && self.sees(&EntityRef::service(old.service.clone()))
+            {
                 self.delete_relation(&dependency_key(&key.name, &old.service))?;
             }
         }
         // A dependency that was added later has no place of its own. Where the wanted order is the one that is shown, none is
         // given to it: a service that is registered as it stands changes nothing.
-        let shown = self.draft.dependencies(&entity);
+        let mut shown = self.draft.dependencies(&entity);
+        shown.retain(|d| named.contains(&d.service));
         let in_order = shown
             .iter()
             .map(|d| &d.service)

@@ -27,6 +27,7 @@ fn applied(before: &Snapshot, changes: Vec<Change>, after: &Snapshot) -> Snapsho
         revision: before.revision() + 1,
         time_ms: before.time_ms(),
         actor: Arc::from("test"),
+        source: Arc::from(""),
         reason: Arc::from(""),
         request_id: Arc::from(""),
         request: None,

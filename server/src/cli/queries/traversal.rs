@@ -244,6 +244,7 @@ mod tests {
     #[test]
     fn hits_show_how_they_were_reached() {
         let hit = Hit {
+            hidden_between: false,
             r#ref: Some(service("b")),
             depth: 1,
             path: vec![service("a"), service("b")],

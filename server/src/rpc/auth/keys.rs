@@ -36,7 +36,7 @@ impl Parts {
         let ttl = ttl("ttl", asked.ttl.as_ref()).map_err(status::fault)?;
         let grants = from_proto::grants("grants", &asked.grants).map_err(status::fault)?;
         if is_by_key(caller) {
-            return Err(status::not_allowed(
+            return Err(status::denied(
                 "a key makes no keys: sign in by password or certificate",
             ));
         }
@@ -150,7 +150,7 @@ fn whose(caller: &Caller, user_id: &str) -> Result<UserId, Status> {
     if own == Some(&user) || caller.principal.has(Role::Admin) {
         return Ok(user);
     }
-    Err(status::not_allowed(
+    Err(status::denied(
         "only an administrator has to do with another's keys",
     ))
 }
@@ -173,7 +173,7 @@ fn check_grants(caller: &Caller, grants: &[Grant]) -> Result<(), Status> {
         None => Ok(()),
         Some(i) => {
             let what = format!("grants[{i}] is more than you may do yourself");
-            Err(status::not_allowed(what))
+            Err(status::denied(what))
         }
     }
 }

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 use v1::finding::Severity;
 
 use super::{blocking_if, fitting};
+use crate::auth::Caller;
 use crate::rpc::context::Context;
 use crate::rpc::pages::{Paging, Place};
 use crate::rpc::to_proto;
@@ -20,7 +21,11 @@ impl Context {
     ) -> Result<Response<v1::DescribeResponse>, Status> {
         let asked = request.get_ref();
         let held = self
-            .fresh(asked.consistency.as_ref(), request.metadata())
+            .fresh(
+                &Caller::of(request.extensions()),
+                asked.consistency.as_ref(),
+                request.metadata(),
+            )
             .await?;
         let mut reply = described(query::describe(&held, asked.include_placeholders));
         reply.header = self.header(held.revision());
@@ -31,7 +36,7 @@ impl Context {
         &self,
         request: Request<v1::ValidateRequest>,
     ) -> Result<Response<v1::ValidateResponse>, Status> {
-        let (metadata, _, mut asked) = request.into_parts();
+        let (metadata, extensions, mut asked) = request.into_parts();
         let consistency = asked.consistency.take();
         let token = std::mem::take(&mut asked.page_token);
         let paging = Paging {
@@ -40,7 +45,13 @@ impl Context {
             token: &token,
         };
         let page = self
-            .page(paging, &asked, consistency.as_ref(), &metadata)
+            .page(
+                &Caller::of(&extensions),
+                paging,
+                &asked,
+                consistency.as_ref(),
+                &metadata,
+            )
             .await?;
         let held = page.held.clone();
         let findings = blocking_if(true, move || query::validate(&held)).await?;
@@ -62,9 +73,10 @@ impl Context {
 
     pub(super) async fn prune(
         &self,
+        caller: &Caller,
         mut request: v1::PruneRequest,
     ) -> Result<Response<v1::PruneResponse>, Status> {
-        let mut transaction = self.transaction("Prune", &mut request)?;
+        let mut transaction = self.transaction(caller, "Prune", &mut request)?;
         let held = self.graph.snapshot();
         let revision = held.revision();
         let mut idle = blocking_if(true, move || query::prune(&held)).await?;

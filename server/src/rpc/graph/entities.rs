@@ -10,27 +10,35 @@ use kg_core::snapshot::{Names, Snapshot};
 use tonic::{Request, Response, Status};
 
 use super::fitting;
+use crate::auth::Caller;
 use crate::rpc::context::Context;
 use crate::rpc::pages::{Paging, Place};
 use crate::rpc::{from_proto, status, to_proto};
 
 impl Context {
-    /// An entity as the outcome of a write shows it; none if it has gone since.
-    fn written_entity(outcome: &Outcome, key: Option<&v1::EntityRef>) -> Option<v1::Entity> {
-        let key = key?;
-        let entity = outcome.snapshot.find(&key.kind, &key.name)?;
-        Some(to_proto::entity(&outcome.snapshot, entity))
+    /// An entity as its writer sees it after the write; none if it has gone since.
+    async fn written_entity(
+        &self,
+        caller: &Caller,
+        outcome: &Outcome,
+        key: Option<&v1::EntityRef>,
+    ) -> Result<Option<v1::Entity>, Status> {
+        let after = self.graph.hold(outcome.snapshot.clone());
+        let seen = self.trimmed(caller, after).await?;
+        let entity = key.and_then(|key| seen.find(&key.kind, &key.name));
+        Ok(entity.map(|entity| to_proto::entity(&seen, entity)))
     }
 
     pub(super) async fn put_entity(
         &self,
+        caller: &Caller,
         request: v1::PutEntityRequest,
     ) -> Result<Response<v1::PutEntityResponse>, Status> {
         let key = request.entity.as_ref().and_then(|e| e.r#ref.clone());
-        let outcome = self.write("PutEntity", request).await?;
+        let outcome = self.write(caller, "PutEntity", request).await?;
         fitting(v1::PutEntityResponse {
             header: self.header(outcome.revision),
-            entity: Self::written_entity(&outcome, key.as_ref()),
+            entity: self.written_entity(caller, &outcome, key.as_ref()).await?,
             changed: outcome.changed,
         })
     }
@@ -42,8 +50,13 @@ impl Context {
         let asked = request.get_ref();
         let key = from_proto::entity_ref("ref", asked.r#ref.as_ref()).map_err(status::fault)?;
         let held = self
-            .fresh(asked.consistency.as_ref(), request.metadata())
+            .fresh(
+                &Caller::of(request.extensions()),
+                asked.consistency.as_ref(),
+                request.metadata(),
+            )
             .await?;
+        held.must_see(&key)?;
         let entity = held.entity(&key).ok_or_else(|| status::not_found(&key))?;
         fitting(v1::GetEntityResponse {
             header: self.header(held.revision()),
@@ -55,7 +68,7 @@ impl Context {
         &self,
         request: Request<v1::ListEntitiesRequest>,
     ) -> Result<Response<v1::ListEntitiesResponse>, Status> {
-        let (metadata, _, mut asked) = request.into_parts();
+        let (metadata, extensions, mut asked) = request.into_parts();
         let kind = match asked.kind.as_str() {
             "" => None,
             word => Some(Kind::parse("kind", word).map_err(status::fault)?),
@@ -68,7 +81,13 @@ impl Context {
             token: &token,
         };
         let page = self
-            .page(paging, &asked, consistency.as_ref(), &metadata)
+            .page(
+                &Caller::of(&extensions),
+                paging,
+                &asked,
+                consistency.as_ref(),
+                &metadata,
+            )
             .await?;
         let snapshot = &*page.held;
         let after = match page.place.after.as_slice() {
@@ -101,13 +120,14 @@ impl Context {
 
     pub(super) async fn delete_entity(
         &self,
+        caller: &Caller,
         request: v1::DeleteEntityRequest,
     ) -> Result<Response<v1::DeleteEntityResponse>, Status> {
         let key = request.r#ref.clone();
-        let outcome = self.write("DeleteEntity", request).await?;
+        let outcome = self.write(caller, "DeleteEntity", request).await?;
         Ok(Response::new(v1::DeleteEntityResponse {
             header: self.header(outcome.revision),
-            entity: Self::written_entity(&outcome, key.as_ref()),
+            entity: self.written_entity(caller, &outcome, key.as_ref()).await?,
             changed: outcome.changed,
         }))
     }

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 use v1::export_request::Format;
 
+use crate::auth::Caller;
 use crate::picture::svg;
 use crate::rpc::context::Context;
 use crate::rpc::{from_proto, status};
@@ -37,7 +38,11 @@ impl Context {
         let format: Format =
             from_proto::number_of("format", asked.format).map_err(status::fault)?;
         let held = self
-            .fresh(asked.consistency.as_ref(), request.metadata())
+            .fresh(
+                &Caller::of(request.extensions()),
+                asked.consistency.as_ref(),
+                request.metadata(),
+            )
             .await?;
         let header = self.header(held.revision());
         let (send, receive) = mpsc::channel(WAITING);

@@ -29,6 +29,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use tally::{About, Tally};
 
 use super::blocking_if;
+use crate::auth::Caller;
 use crate::rpc::context::Context;
 use crate::rpc::write::{Identified, Identity};
 use crate::rpc::{from_proto, status};
@@ -47,7 +48,8 @@ impl Context {
         self: &Arc<Self>,
         request: Request<Streaming<v1::ImportRequest>>,
     ) -> Result<Response<v1::ImportResponse>, Status> {
-        let mut import = Import::new(self.clone(), request.into_inner());
+        let caller = Caller::of(request.extensions());
+        let mut import = Import::new(self.clone(), caller, request.into_inner());
         loop {
             match import.next().await {
                 Some(Ok(reply)) if reply.done => return Ok(Response::new(reply)),
@@ -68,7 +70,8 @@ impl Context {
         self: &Arc<Self>,
         request: Request<Streaming<v1::ImportRequest>>,
     ) -> Response<BoxStream<'static, Reply>> {
-        let import = Import::new(self.clone(), request.into_inner());
+        let caller = Caller::of(request.extensions());
+        let import = Import::new(self.clone(), caller, request.into_inner());
         let replies = stream::unfold(import, |mut import| async move {
             let reply = import.next().await?;
             Some((reply, import))
@@ -80,6 +83,7 @@ impl Context {
 /// One import on its way.
 struct Import {
     context: Arc<Context>,
+    caller: Caller,
     sent: Streaming<v1::ImportRequest>,
     begun: bool,
     /// Nothing more is sent.
@@ -120,9 +124,10 @@ enum Reading {
 }
 
 impl Import {
-    fn new(context: Arc<Context>, sent: Streaming<v1::ImportRequest>) -> Self {
+    fn new(context: Arc<Context>, caller: Caller, sent: Streaming<v1::ImportRequest>) -> Self {
         Self {
             context,
+            caller,
             sent,
             begun: false,
             ended: false,
@@ -315,7 +320,9 @@ impl Import {
         let (import, body) = (parsed.0.map_err(status::faults)?, parsed.1);
         self.tally.warnings = import.warnings;
         let rows = import.mutations.len() as u64;
-        let transaction = self.context.identified(&self.identity, || body);
+        let transaction = self
+            .context
+            .identified(&self.caller, &self.identity, || body);
         let revision = self.carry_out(transaction, import.mutations, rows).await?;
         Ok(self.reply(revision, true))
     }
@@ -328,7 +335,7 @@ impl Import {
         }
         let mut transaction = self
             .context
-            .identified(&identity, || content_hash(&chunk.mutations));
+            .identified(&self.caller, &identity, || content_hash(&chunk.mutations));
         if self.options.dry_run {
             let rows = chunk.rows_so_far;
             let revision = self.carry_out(transaction, chunk.mutations, rows).await?;

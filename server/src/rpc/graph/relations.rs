@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::entities::existing;
 use super::fitting;
+use crate::auth::Caller;
 use crate::rpc::context::Context;
 use crate::rpc::pages::{Page, Paging, Place};
 use crate::rpc::{from_proto, status, to_proto};
@@ -17,10 +18,11 @@ const MANY: usize = 4_096;
 impl Context {
     pub(super) async fn put_relation(
         &self,
+        caller: &Caller,
         request: v1::PutRelationRequest,
     ) -> Result<Response<v1::PutRelationResponse>, Status> {
         let asked = request.relation.clone().unwrap_or_default();
-        let outcome = self.write("PutRelation", request).await?;
+        let outcome = self.write(caller, "PutRelation", request).await?;
         let key = from_proto::relation_key(asked.from.as_ref(), &asked.relation, asked.to.as_ref())
             .map_err(status::fault)?;
         let relation = outcome.snapshot.relation(&key);
@@ -33,9 +35,10 @@ impl Context {
 
     pub(super) async fn delete_relation(
         &self,
+        caller: &Caller,
         request: v1::DeleteRelationRequest,
     ) -> Result<Response<v1::DeleteRelationResponse>, Status> {
-        let outcome = self.write("DeleteRelation", request).await?;
+        let outcome = self.write(caller, "DeleteRelation", request).await?;
         Ok(Response::new(v1::DeleteRelationResponse {
             header: self.header(outcome.revision),
             changed: outcome.changed,
@@ -46,7 +49,7 @@ impl Context {
         &self,
         request: Request<v1::ListRelationsRequest>,
     ) -> Result<Response<v1::ListRelationsResponse>, Status> {
-        let (metadata, _, mut asked) = request.into_parts();
+        let (metadata, extensions, mut asked) = request.into_parts();
         let key = from_proto::entity_ref("ref", asked.r#ref.as_ref()).map_err(status::fault)?;
         let direction =
             from_proto::number_of("direction", asked.direction).map_err(status::fault)?;
@@ -62,8 +65,15 @@ impl Context {
             token: &token,
         };
         let page = self
-            .page(paging, &asked, consistency.as_ref(), &metadata)
+            .page(
+                &Caller::of(&extensions),
+                paging,
+                &asked,
+                consistency.as_ref(),
+                &metadata,
+            )
             .await?;
+        page.held.must_see(&key)?;
         let id = existing(&page.held, &key)?.id;
         let listing = Listing {
             id,

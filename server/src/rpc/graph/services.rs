@@ -5,30 +5,39 @@ use std::sync::Arc;
 use amadeus_proto::v1;
 use kg_core::commit::Outcome;
 use kg_core::lease::Said;
-use kg_core::model::{Body, Entity, Health, Kind, Name};
+use kg_core::model::{Body, Entity, EntityRef, Health, Kind, Name};
 use kg_core::mutation::Mutation;
 use kg_core::snapshot::{Names, Snapshot};
 use tonic::{Request, Response, Status};
 
 use super::fitting;
+use crate::auth::Caller;
 use crate::rpc::context::Context;
 use crate::rpc::from_proto::Write as _;
 use crate::rpc::pages::{Page, Paging, Place};
 use crate::rpc::{from_proto, liveness, status, to_proto};
 
 impl Context {
-    /// A service as the outcome of a write shows it; none if it has gone since.
-    fn written_service(outcome: &Outcome, name: &str) -> Option<v1::Service> {
-        let entity = outcome.snapshot.service(name)?;
-        Some(to_proto::service(&outcome.snapshot, entity))
+    /// A service as its writer sees it after the write; none if it has gone since.
+    async fn written_service(
+        &self,
+        caller: &Caller,
+        outcome: &Outcome,
+        name: &str,
+    ) -> Result<Option<v1::Service>, Status> {
+        let after = self.graph.hold(outcome.snapshot.clone());
+        let seen = self.trimmed(caller, after).await?;
+        let entity = seen.service(name);
+        Ok(entity.map(|entity| to_proto::service(&seen, entity)))
     }
 
     pub(super) async fn register_service(
         &self,
+        caller: &Caller,
         mut request: v1::RegisterServiceRequest,
     ) -> Result<Response<v1::RegisterServiceResponse>, Status> {
         let request_id = request.request_id.clone();
-        let mut transaction = self.transaction("RegisterService", &mut request)?;
+        let mut transaction = self.transaction(caller, "RegisterService", &mut request)?;
         let ttl_ms = request
             .lease_ttl
             .take()
@@ -61,10 +70,15 @@ impl Context {
         let Some(name) = name else {
             return Ok(Response::new(reply));
         };
-        reply.service = Self::written_service(&outcome, name.as_str());
+        reply.service = self
+            .written_service(caller, &outcome, name.as_str())
+            .await?;
         if let Some(ttl_ms) = ttl_ms {
-            reply.lease = Some(self.grant(name.clone(), ttl_ms, said, &request_id).await?);
-            let head = self.graph.snapshot();
+            reply.lease = Some(
+                self.grant(caller, name.clone(), ttl_ms, said, &request_id)
+                    .await?,
+            );
+            let head = self.see_head(caller).await?;
             if let Some(entity) = head.service(name.as_str()) {
                 reply.header = self.header(head.revision());
                 reply.service = Some(to_proto::service(&head, entity));
@@ -80,8 +94,13 @@ impl Context {
         let asked = request.get_ref();
         let name = from_proto::name("name", &asked.name).map_err(status::fault)?;
         let held = self
-            .fresh(asked.consistency.as_ref(), request.metadata())
+            .fresh(
+                &Caller::of(request.extensions()),
+                asked.consistency.as_ref(),
+                request.metadata(),
+            )
             .await?;
+        held.must_see(&EntityRef::service(name.clone()))?;
         let entity = held
             .service(name.as_str())
             .ok_or_else(|| status::not_found(format!("service/{name}")))?;
@@ -95,7 +114,7 @@ impl Context {
         &self,
         request: Request<v1::ListServicesRequest>,
     ) -> Result<Response<v1::ListServicesResponse>, Status> {
-        let (metadata, _, mut asked) = request.into_parts();
+        let (metadata, extensions, mut asked) = request.into_parts();
         let health = asked
             .health
             .map(|number| from_proto::health("health", number));
@@ -108,7 +127,13 @@ impl Context {
             token: &token,
         };
         let page = self
-            .page(paging, &asked, consistency.as_ref(), &metadata)
+            .page(
+                &Caller::of(&extensions),
+                paging,
+                &asked,
+                consistency.as_ref(),
+                &metadata,
+            )
             .await?;
         let wanted = Wanted {
             category: &asked.category,
@@ -127,6 +152,7 @@ impl Context {
 
     pub(super) async fn deregister_service(
         &self,
+        caller: &Caller,
         request: v1::DeregisterServiceRequest,
     ) -> Result<Response<v1::DeregisterServiceResponse>, Status> {
         let name = request.name.clone();
@@ -134,68 +160,75 @@ impl Context {
         // A placeholder is no registration. Asked twice, a request finds one where it left it, and gets its answer again.
         let stands =
             |snapshot: &Snapshot| snapshot.service(&name).is_some_and(|e| e.is_placeholder());
-        if self.graph.read(stands) && !self.remembers(&request.request_id) {
+        if let Ok(name) = from_proto::name("name", &name) {
+            self.must_change(caller, &EntityRef::service(name))?;
+        }
+        if self.graph.read(stands) && !self.remembers(caller, &request.request_id) {
             return Err(gone());
         }
-        let outcome = self.write("DeregisterService", request).await?;
+        let outcome = self.write(caller, "DeregisterService", request).await?;
         if !outcome.changed {
             return Err(gone());
         }
         Ok(Response::new(v1::DeregisterServiceResponse {
             header: self.header(outcome.revision),
-            service: Self::written_service(&outcome, &name),
+            service: self.written_service(caller, &outcome, &name).await?,
             changed: outcome.changed,
         }))
     }
 
     pub(super) async fn update_schema(
         &self,
+        caller: &Caller,
         request: v1::UpdateSchemaRequest,
     ) -> Result<Response<v1::UpdateSchemaResponse>, Status> {
         let name = request.name.clone();
-        let outcome = self.write("UpdateSchema", request).await?;
+        let outcome = self.write(caller, "UpdateSchema", request).await?;
         Ok(Response::new(v1::UpdateSchemaResponse {
             header: self.header(outcome.revision),
-            service: Self::written_service(&outcome, &name),
+            service: self.written_service(caller, &outcome, &name).await?,
             changed: outcome.changed,
         }))
     }
 
     pub(super) async fn set_capability(
         &self,
+        caller: &Caller,
         request: v1::SetCapabilityRequest,
     ) -> Result<Response<v1::SetCapabilityResponse>, Status> {
         let name = request.name.clone();
-        let outcome = self.write("SetCapability", request).await?;
+        let outcome = self.write(caller, "SetCapability", request).await?;
         Ok(Response::new(v1::SetCapabilityResponse {
             header: self.header(outcome.revision),
-            service: Self::written_service(&outcome, &name),
+            service: self.written_service(caller, &outcome, &name).await?,
             changed: outcome.changed,
         }))
     }
 
     pub(super) async fn add_dependency(
         &self,
+        caller: &Caller,
         request: v1::AddDependencyRequest,
     ) -> Result<Response<v1::AddDependencyResponse>, Status> {
         let name = request.name.clone();
-        let outcome = self.write("AddDependency", request).await?;
+        let outcome = self.write(caller, "AddDependency", request).await?;
         Ok(Response::new(v1::AddDependencyResponse {
             header: self.header(outcome.revision),
-            service: Self::written_service(&outcome, &name),
+            service: self.written_service(caller, &outcome, &name).await?,
             changed: outcome.changed,
         }))
     }
 
     pub(super) async fn remove_dependency(
         &self,
+        caller: &Caller,
         request: v1::RemoveDependencyRequest,
     ) -> Result<Response<v1::RemoveDependencyResponse>, Status> {
         let name = request.name.clone();
-        let outcome = self.write("RemoveDependency", request).await?;
+        let outcome = self.write(caller, "RemoveDependency", request).await?;
         Ok(Response::new(v1::RemoveDependencyResponse {
             header: self.header(outcome.revision),
-            service: Self::written_service(&outcome, &name),
+            service: self.written_service(caller, &outcome, &name).await?,
             changed: outcome.changed,
         }))
     }

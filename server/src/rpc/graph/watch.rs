@@ -4,6 +4,7 @@
 //! same fast or slow and holds nothing back.
 
 mod parts;
+mod sight;
 mod state;
 
 use std::collections::VecDeque;
@@ -19,8 +20,10 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use parts::Parts;
+use sight::Sight;
 use state::State;
 
+use crate::auth::Caller;
 use crate::rpc::context::{Context, Watching};
 use crate::rpc::{from_proto, status};
 
@@ -48,8 +51,9 @@ impl Context {
         }
         let watching = self.watchers.open()?;
         // The place is taken before the headers go out: what is written once the client has them arrives.
+        let caller = Caller::of(request.extensions());
         let held = self
-            .fresh(asked.consistency.as_ref(), request.metadata())
+            .fresh(&caller, asked.consistency.as_ref(), request.metadata())
             .await?;
         let next = match asked.from_revision {
             0 => held.revision() + 1,
@@ -59,8 +63,11 @@ impl Context {
             context: self.clone(),
             watching,
             filter,
+            sight: Sight::of(&caller, held.held().clone()),
             previous: asked.previous_values,
-            state: asked.snapshot_first.then(|| State::new(held)),
+            state: asked
+                .snapshot_first
+                .then(|| State::new(held.held().clone())),
             cursor: Cursor::at(next),
             waiting: VecDeque::new(),
             parts: None,
@@ -89,6 +96,8 @@ struct Watch {
     context: Arc<Context>,
     watching: Watching,
     filter: Filter,
+    /// What the watcher may see.
+    sight: Sight,
     previous: bool,
     /// What is left of the state at the beginning.
     state: Option<State>,
@@ -158,7 +167,7 @@ impl Watch {
                 return Ok(self.tell(changes, bookmark));
             }
             if let Some(record) = self.waiting.pop_front() {
-                if let Some(message) = self.begin(record) {
+                if let Some(message) = self.begin(record).await? {
                     return Ok(message);
                 }
                 continue;
@@ -170,25 +179,28 @@ impl Watch {
     }
 
     /// Begins with one record; a message, if that is to be told at once.
-    fn begin(&mut self, record: Arc<Record>) -> Option<v1::WatchResponse> {
+    async fn begin(&mut self, record: Arc<Record>) -> Result<Option<v1::WatchResponse>, Status> {
         let revision = record.revision;
         self.cursor.pass(revision);
         let restored = |change: &Change| matches!(change, Change::Restore { .. });
         if record.changes.iter().any(restored) {
-            return Some(self.resync(revision, None));
+            return Ok(Some(self.resync(revision, None)));
         }
+        let Some(record) = self.sight.of_record(&self.context.graph, record).await? else {
+            return Ok(Some(self.resync(0, None)));
+        };
         if record
             .changes
             .iter()
             .any(|change| self.filter.wants(change))
         {
             self.parts = Some(Parts::new(record, self.previous));
-            return None;
+            return Ok(None);
         }
         self.unsaid = Some(revision);
         let last = self.said.map_or(0, |(_, revision)| revision);
-        (revision.is_multiple_of(PROGRESS_REVISIONS) && revision > last)
-            .then(|| self.progress(revision))
+        let due = revision.is_multiple_of(PROGRESS_REVISIONS) && revision > last;
+        Ok(due.then(|| self.progress(revision)))
     }
 
     /// Looks for more records, or waits for them; a message, if there is something to be told meanwhile.

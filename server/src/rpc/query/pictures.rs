@@ -5,6 +5,7 @@ use kg_core::query::{self, Along, View};
 use tonic::{Request, Response, Status};
 use v1::visualize_request::Format;
 
+use crate::auth::Caller;
 use crate::picture::svg;
 use crate::rpc::context::Context;
 use crate::rpc::graph::{blocking_if, fitting};
@@ -20,8 +21,13 @@ impl Context {
             from_proto::number_of("format", asked.format).map_err(status::fault)?;
         let view = view(asked).map_err(status::fault)?;
         let held = self
-            .fresh(asked.consistency.as_ref(), request.metadata())
+            .fresh(
+                &Caller::of(request.extensions()),
+                asked.consistency.as_ref(),
+                request.metadata(),
+            )
             .await?;
+        view.root.iter().try_for_each(|root| held.must_see(root))?;
         let header = self.header(held.revision());
         let work = move || -> Result<_, Status> {
             let picture = query::picture(&held, &view).map_err(status::query)?;
@@ -52,8 +58,13 @@ impl Context {
             given => Some(from_proto::entity_ref("ref", given.as_ref()).map_err(status::fault)?),
         };
         let held = self
-            .fresh(asked.consistency.as_ref(), request.metadata())
+            .fresh(
+                &Caller::of(request.extensions()),
+                asked.consistency.as_ref(),
+                request.metadata(),
+            )
             .await?;
+        about.iter().try_for_each(|key| held.must_see(key))?;
         let header = self.header(held.revision());
         let work = move || match about {
             None => Ok(query::docs_index(&held)),

@@ -6,6 +6,7 @@ use kg_core::query;
 use tonic::{Request, Response, Status};
 
 use super::Allowance;
+use crate::auth::Caller;
 use crate::rpc::context::Context;
 use crate::rpc::graph::blocking_if;
 use crate::rpc::pages::{Paging, Place};
@@ -16,7 +17,7 @@ impl Context {
         &self,
         request: Request<v1::SearchRequest>,
     ) -> Result<Response<v1::SearchResponse>, Status> {
-        let (metadata, _, mut asked) = request.into_parts();
+        let (metadata, extensions, mut asked) = request.into_parts();
         let kinds = from_proto::kinds("kinds", &asked.kinds).map_err(status::fault)?;
         from_proto::check_text("text", &asked.text, kg_core::limits::TEXT_BYTES)
             .map_err(status::fault)?;
@@ -29,7 +30,13 @@ impl Context {
             token: &token,
         };
         let page = self
-            .page(paging, &asked, consistency.as_ref(), &metadata)
+            .page(
+                &Caller::of(&extensions),
+                paging,
+                &asked,
+                consistency.as_ref(),
+                &metadata,
+            )
             .await?;
         let held = page.held.clone();
         let work =
@@ -56,7 +63,7 @@ impl Context {
         &self,
         request: Request<v1::FindByCapabilityRequest>,
     ) -> Result<Response<v1::FindByCapabilityResponse>, Status> {
-        let (metadata, _, mut asked) = request.into_parts();
+        let (metadata, extensions, mut asked) = request.into_parts();
         for (field, words) in [("all_of", &asked.all_of), ("any_of", &asked.any_of)] {
             for (i, word) in words.iter().enumerate() {
                 check_tag(&format!("{field}[{i}]"), word).map_err(status::fault)?;
@@ -70,7 +77,13 @@ impl Context {
             token: &token,
         };
         let page = self
-            .page(paging, &asked, consistency.as_ref(), &metadata)
+            .page(
+                &Caller::of(&extensions),
+                paging,
+                &asked,
+                consistency.as_ref(),
+                &metadata,
+            )
             .await?;
         let held = page.held.clone();
         let work = move || query::find_by_capability(&held, &asked.all_of, &asked.any_of);

@@ -6,6 +6,7 @@ use kg_core::query::{self, Along, Question};
 use tonic::{Request, Response, Status};
 
 use super::Allowance;
+use crate::auth::Caller;
 use crate::rpc::context::Context;
 use crate::rpc::graph::{blocking_if, fitting};
 use crate::rpc::{from_proto, status, to_proto};
@@ -23,8 +24,13 @@ impl Context {
         let allowance = Allowance::parse(asked.budget.as_ref(), request.metadata())?;
         let hops = Some(asked.depth.max(1));
         let held = self
-            .fresh(asked.consistency.as_ref(), request.metadata())
+            .fresh(
+                &Caller::of(request.extensions()),
+                asked.consistency.as_ref(),
+                request.metadata(),
+            )
             .await?;
+        roots.iter().try_for_each(|root| held.must_see(root))?;
         let header = self.header(held.revision());
         let work = move || {
             let question = Question {
@@ -54,7 +60,11 @@ impl Context {
             from_proto::label_or_depends_on("relation", &asked.relation).map_err(status::fault)?;
         let allowance = Allowance::parse(asked.budget.as_ref(), request.metadata())?;
         let held = self
-            .fresh(asked.consistency.as_ref(), request.metadata())
+            .fresh(
+                &Caller::of(request.extensions()),
+                asked.consistency.as_ref(),
+                request.metadata(),
+            )
             .await?;
         let header = self.header(held.revision());
         let work = move || allowance.spend(|budget| query::cycles(&held, &label, budget));
@@ -79,8 +89,13 @@ impl Context {
         };
         let allowance = Allowance::parse(asked.budget.as_ref(), request.metadata())?;
         let held = self
-            .fresh(asked.consistency.as_ref(), request.metadata())
+            .fresh(
+                &Caller::of(request.extensions()),
+                asked.consistency.as_ref(),
+                request.metadata(),
+            )
             .await?;
+        refs.iter().try_for_each(|root| held.must_see(root))?;
         let header = self.header(held.revision());
         let work =
             move || allowance.spend(|budget| query::start_order(&held, &label, &refs, budget));

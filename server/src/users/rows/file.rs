@@ -1,7 +1,7 @@
 //! The file beside a store on disk, and what stands for it in memory. Nobody but the owner may read it.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::storage::{beside, sync_folder};
 use crate::users::error::UserStoreError;
 
 /// "AmaU": by it a file of ours is told from anybody else's.
-const APPLICATION_ID: i64 = 0x416d_6155;
+const APPLICATION_ID: u32 = 0x416d_6155;
 
 /// Every step of the schema, in order. The number of those carried out is the file's `user_version`.
 const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/users/0001_users.sql")];
@@ -46,23 +46,14 @@ pub(super) async fn open(db: &Path, store_id: &str) -> Result<SqliteConnection, 
         create(&path, store_id).await.map_err(|e| unavailable(&e))?;
     }
     only_mine(&path).map_err(|e| unavailable(&e))?;
+    is_ours(&path)?;
     let connecting = options(&path)
         // Nobody else has to do with it. SQLite then needs no index that it shares, and holds its lock until the end.
         .locking_mode(SqliteLockingMode::Exclusive)
         .journal_mode(SqliteJournalMode::Wal)
         .connect()
         .await;
-    let mut connection =
-        connecting.map_err(
-            |error| match error.as_database_error().and_then(|e| e.code()) {
-                // SQLite's word for a file that is no database of its own.
-                Some(code) if code == "26" => UserStoreError::Damaged {
-                    path: path.display().to_string(),
-                    what: error.to_string(),
-                },
-                _ => unavailable(&error),
-            },
-        )?;
+    let mut connection = connecting.map_err(|e| unavailable(&e))?;
     match check(&mut connection, &path, store_id).await {
         Ok(()) => Ok(connection),
         Err(error) => {
@@ -71,6 +62,24 @@ pub(super) async fn open(db: &Path, store_id: &str) -> Result<SqliteConnection, 
             Err(error)
         }
     }
+}
+
+/// Looks at the file before SQLite does, which would make a database of an empty one.
+fn is_ours(path: &Path) -> Result<(), UserStoreError> {
+    let damaged = |what: &str| UserStoreError::Damaged {
+        path: path.display().to_string(),
+        what: what.to_owned(),
+    };
+    let mut head = Vec::new();
+    let reading = fs::File::open(path).and_then(|file| file.take(100).read_to_end(&mut head));
+    reading.map_err(|error| UserStoreError::Unavailable(format!("{}: {error}", path.display())))?;
+    if !head.starts_with(b"SQLite format 3\0") {
+        return Err(damaged("it is no SQLite database"));
+    }
+    if head.get(68..72) != Some(&APPLICATION_ID.to_be_bytes()[..]) {
+        return Err(damaged("it is a database of something else"));
+    }
+    Ok(())
 }
 
 async fn check(
@@ -89,14 +98,6 @@ async fn check(
             .fetch_one(connection)
             .await
     };
-    let found = ask(&mut *connection, "PRAGMA application_id")
-        .await
-        .map_err(said)?;
-    if found != APPLICATION_ID {
-        return Err(damaged(format!(
-            "it is no file of users: its application_id is {found}"
-        )));
-    }
     let version = ask(&mut *connection, "PRAGMA user_version")
         .await
         .map_err(said)?;

@@ -1,0 +1,475 @@
+//! The gate: the one way to every RPC, unary and stream.
+//!
+//! It finds out who calls, asks the policy whether they may call this at all, counts what they use, and puts the [`Caller`]
+//! among the call's extensions, where the service finds it. A call that is under way, and a stream that is open, is ended
+//! when its session is over or its rights have become fewer. Every refusal is told to the audit log and counted, whoever
+//! refused: the gate or the service.
+//!
+//! Where nobody has to sign in, a call without credentials passes as somebody who is trusted, and costs one entry among its
+//! extensions.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, Either};
+use http::{HeaderMap, Request, Response};
+use http_body::{Frame, SizeHint};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::allowance::{Allowances, Limits, Reached, Using};
+use super::caller::Caller;
+use super::policy::policy;
+use super::principal::{ANONYMOUS, Principal};
+use super::rules::{Row, Rule, Rules};
+use super::session::{
+    Authenticated, Authenticator, Credentials, NotSignedIn, Session, Standing, Strangers,
+};
+use super::trail::{Event, Outcome, Trail};
+use crate::config::Reflection;
+use crate::connection::Peer;
+use crate::layer::code_of;
+use crate::metrics::Metrics;
+use crate::rpc::status;
+
+/// What the gate needs.
+pub struct Gate {
+    /// Who finds out whose credentials these are.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// Whether one has to sign in.
+    pub required: bool,
+    /// Who may ask for descriptors.
+    pub reflection: Reflection,
+    /// How much one principal may use.
+    pub allowances: Allowances,
+    /// Where refusals are told.
+    pub trail: Trail,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+    /// Milliseconds since 1970.
+    pub clock: fn() -> u64,
+}
+
+struct Shared {
+    gate: Gate,
+    rules: Rules,
+    trusted: Arc<Principal>,
+    nobody: Arc<Session>,
+}
+
+/// Surrounds every service with the gate.
+#[derive(Clone)]
+pub struct GateLayer(Arc<Shared>);
+
+impl GateLayer {
+    /// Around services that trust whoever calls.
+    #[must_use]
+    pub fn trusting(metrics: Arc<Metrics>) -> Self {
+        Self::new(Gate {
+            authenticator: Arc::new(Strangers),
+            required: false,
+            reflection: Reflection::Open,
+            allowances: Allowances::new(Limits::NONE),
+            trail: Trail::new().0,
+            metrics,
+            clock: crate::app::now_ms,
+        })
+    }
+
+    /// Around every service.
+    #[must_use]
+    pub fn new(gate: Gate) -> Self {
+        Self(Arc::new(Shared {
+            gate,
+            rules: Rules::new(),
+            trusted: Arc::new(Principal::trusted()),
+            nobody: Arc::new(Session::of(Principal::nobody())),
+        }))
+    }
+}
+
+impl<S> Layer<S> for GateLayer {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated {
+            inner,
+            shared: self.0.clone(),
+        }
+    }
+}
+
+/// A service behind the gate.
+#[derive(Clone)]
+pub struct Gated<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+type Reply = Result<Response<Body>, Infallible>;
+
+impl<S> Service<Request<Body>> for Gated<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<S::Future, BoxFuture<'static, Reply>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // What nobody serves is answered as such, behind the gate, and sees nobody.
+        let row = self.shared.rules.of(request.uri().path());
+        let credentials = credentials(&request);
+        let without = credentials.bearer.is_none() && credentials.certificate.is_none();
+        if without && (!self.shared.gate.required || row.is_none()) {
+            let principal = if self.shared.gate.required {
+                Arc::new(Principal::nobody())
+            } else {
+                self.shared.trusted.clone()
+            };
+            request.extensions_mut().insert(Caller {
+                principal,
+                source: credentials.source,
+                session: None,
+            });
+            return Either::Left(self.inner.call(request));
+        }
+        let row = row.unwrap_or(Row {
+            rule: Rule::Open,
+            streams: false,
+        });
+        // The clone that was polled ready is the one to call.
+        let ready = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, ready);
+        let shared = self.shared.clone();
+        Either::Right(Box::pin(async move {
+            let call = Call {
+                shared,
+                row,
+                credentials,
+                path: request.uri().path().to_owned(),
+                actor: ANONYMOUS.into(),
+            };
+            Ok(call.carry_out(inner, request).await)
+        }))
+    }
+}
+
+fn credentials(request: &Request<Body>) -> Credentials {
+    let bearer = request.headers().get(http::header::AUTHORIZATION);
+    let peer = request.extensions().get::<Peer>();
+    Credentials {
+        bearer: bearer.map(|value| {
+            // What is no bearer's token is no good one, and must not pass for none.
+            let text = value.to_str().unwrap_or_default();
+            let token = text
+                .split_once(' ')
+                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+            token.map_or("", |(_, token)| token.trim()).into()
+        }),
+        certificate: peer.and_then(|peer| peer.certificate.clone()),
+        source: peer.map(|peer| peer.address),
+    }
+}
+
+/// One call on its way through.
+struct Call {
+    shared: Arc<Shared>,
+    row: Row,
+    credentials: Credentials,
+    path: String,
+    actor: Arc<str>,
+}
+
+impl Call {
+    async fn carry_out<S>(mut self, mut inner: S, mut request: Request<Body>) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
+        let (session, principal) = match self.let_in().await {
+            Ok(found) => found,
+            Err(status) => return self.refused(status.into_http()),
+        };
+        let using = match self.begin(&principal) {
+            Ok(using) => Arc::new(using),
+            Err(reached) => {
+                self.shared.gate.metrics.limited(reached.name);
+                return status::retry_after(&reached, reached.retry).into_http();
+            }
+        };
+        request.extensions_mut().insert(Caller {
+            principal: principal.clone(),
+            source: self.credentials.source,
+            session: session.id.clone(),
+        });
+        let counted = using.clone();
+        let request = request.map(|body| {
+            Body::new(Counted {
+                body,
+                using: counted,
+            })
+        });
+        let ended = ended(session, principal, self.row.rule, self.shared.gate.clock);
+        let mut ended: BoxFuture<'static, Status> = Box::pin(ended);
+        let response = tokio::select! {
+            biased;
+            reply = inner.call(request) => match reply {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+            status = &mut ended => status.into_http(),
+        };
+        if let Some(code) = code_of(response.headers()) {
+            if is_refusal(code) {
+                return self.refused(response);
+            }
+            return response;
+        }
+        if !self.row.streams {
+            return response;
+        }
+        response.map(|body| {
+            Body::new(Guarded {
+                body,
+                ended: Some(ended),
+                call: self,
+                _using: using,
+            })
+        })
+    }
+
+    /// Who calls, if they may.
+    async fn let_in(&mut self) -> Result<(Arc<Session>, Arc<Principal>), Status> {
+        let gate = &self.shared.gate;
+        let absent = self.credentials.bearer.is_none() && self.credentials.certificate.is_none();
+        let found = if absent {
+            Err(NotSignedIn::Absent)
+        } else {
+            match gate.authenticator.authenticate(&self.credentials) {
+                Authenticated::Now(found) => found,
+                Authenticated::Later(found) => found.await,
+            }
+        };
+        let found = found.and_then(|session| {
+            let standing = session.standing.borrow().clone();
+            match standing {
+                Standing::Good(principal) => Ok((session, principal)),
+                Standing::Over(why) => Err(why),
+            }
+        });
+        let open = match self.row.rule {
+            Rule::Open => true,
+            Rule::Reflection => gate.reflection == Reflection::Open,
+            Rule::SignedIn | Rule::Within(_) | Rule::Throughout(_) | Rule::Never => false,
+        };
+        let (session, principal) = match found {
+            Ok(found) => found,
+            Err(_) if open => {
+                let Standing::Good(nobody) = self.shared.nobody.standing.borrow().clone() else {
+                    return Err(status::not_signed_in(NotSignedIn::Absent));
+                };
+                (self.shared.nobody.clone(), nobody)
+            }
+            Err(why) => return Err(status::not_signed_in(why)),
+        };
+        self.actor = principal.name.clone();
+        may_call(&principal, self.row.rule)?;
+        Ok((session, principal))
+    }
+
+    fn begin(&self, principal: &Principal) -> Result<Using, Reached> {
+        let name = match (&principal.user, self.credentials.source) {
+            (None, Some(source)) => format!("{ANONYMOUS}@{}", source.ip()).into(),
+            _ => principal.name.clone(),
+        };
+        let allowances = &self.shared.gate.allowances;
+        allowances.begin(&name, self.row.streams, Instant::now())
+    }
+
+    /// Counts a refusal and tells of it.
+    fn refused(&self, response: Response<Body>) -> Response<Body> {
+        if let Some(code) = code_of(response.headers()) {
+            let why = Status::from_header_map(response.headers());
+            self.tell(code, why.as_ref().map_or("", |status| status.message()));
+        }
+        response
+    }
+
+    fn tell(&self, code: Code, why: &str) {
+        let gate = &self.shared.gate;
+        gate.metrics.denied(code == Code::Unauthenticated);
+        // What a sign-in was refused for is told by whoever refused it.
+        if self.path.starts_with("/amadeus.v1.AuthService/") {
+            return;
+        }
+        gate.trail.tell(Event {
+            time_ms: (gate.clock)(),
+            actor: self.actor.clone(),
+            source: self
+                .credentials
+                .source
+                .map_or_else(String::new, |s| s.ip().to_string()),
+            action: "denied",
+            resource: self.path.trim_start_matches('/').to_owned(),
+            outcome: Outcome::Refused,
+            reason: why.to_owned(),
+        });
+    }
+}
+
+fn is_refusal(code: Code) -> bool {
+    matches!(code, Code::Unauthenticated | Code::PermissionDenied)
+}
+
+fn may_call(principal: &Principal, rule: Rule) -> Result<(), Status> {
+    match (rule.asks(), rule) {
+        (Some((action, resource)), _) => {
+            policy(principal, action, resource).map_err(status::refused)
+        }
+        (None, Rule::Open | Rule::Reflection) => Ok(()),
+        (None, Rule::SignedIn) if principal.is_somebody() => Ok(()),
+        (None, Rule::SignedIn) => Err(status::not_signed_in(NotSignedIn::Absent)),
+        (None, _) => Err(status::denied("nobody may call this")),
+    }
+}
+
+/// Ends when a call must not go on, with what its caller is told.
+async fn ended(
+    session: Arc<Session>,
+    began: Arc<Principal>,
+    rule: Rule,
+    clock: fn() -> u64,
+) -> Status {
+    let mut standing: watch::Receiver<Standing> = session.standing.clone();
+    let expired = async {
+        match session.expires_ms {
+            Some(at) => sleep(Duration::from_millis(at.saturating_sub(clock()))).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(expired);
+    loop {
+        let changed = async {
+            // Whoever could change it is gone: it stays as it is.
+            if standing.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = &mut expired => return status::not_signed_in(NotSignedIn::Expired),
+            () = changed => {}
+        }
+        let now = standing.borrow_and_update().clone();
+        match now {
+            Standing::Over(why) => return status::not_signed_in(why),
+            Standing::Good(now) => {
+                if let Err(status) = may_call(&now, rule) {
+                    return status;
+                }
+                // More than before is had by whoever asks again.
+                if !now.includes(&began) {
+                    return status::denied("what you may see has become less: ask again");
+                }
+            }
+        }
+    }
+}
+
+/// A request's body, counted as it comes.
+struct Counted {
+    body: Body,
+    using: Arc<Using>,
+}
+
+impl http_body::Body for Counted {
+    type Data = bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, Status>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            self.using.bytes(data.len());
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A stream that ends when its caller's session does.
+struct Guarded {
+    body: Body,
+    /// None once it has ended so.
+    ended: Option<BoxFuture<'static, Status>>,
+    call: Call,
+    _using: Arc<Using>,
+}
+
+impl http_body::Body for Guarded {
+    type Data = bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, Status>>> {
+        let this = &mut *self;
+        let Some(ended) = &mut this.ended else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready(status) = ended.as_mut().poll(cx) {
+            this.ended = None;
+            // What the service would still say is not said.
+            this.body = Body::empty();
+            this.call.tell(status.code(), status.message());
+            let mut trailers = HeaderMap::new();
+            if status.add_header(&mut trailers).is_err() {
+                return Poll::Ready(Some(Err(status)));
+            }
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(trailers) = frame.trailers_ref()
+            && let Some(code) = code_of(trailers).filter(|code| is_refusal(*code))
+        {
+            let why = Status::from_header_map(trailers);
+            this.call
+                .tell(code, why.as_ref().map_or("", |status| status.message()));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended.is_none() || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}

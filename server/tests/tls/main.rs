@@ -1,0 +1,10 @@
+//! TLS of the server, over real sockets: who is served, who is not, and what changes while it runs.
+
+#[path = "../faults/process.rs"]
+#[expect(dead_code, reason = "what dies on cue is told of in the other tests")]
+mod process;
+
+mod authority;
+mod door;
+mod reload;
+mod serving;
