@@ -1,5 +1,7 @@
 //! `AdminService`: how the server is, and what to do with its store.
 
+mod audit;
+
 use std::sync::Arc;
 
 use amadeus_proto::v1;
@@ -19,19 +21,27 @@ use super::seen::Seen;
 use super::{from_proto, status, to_proto};
 use crate::auth::Caller;
 use crate::layer::in_call;
+use crate::users::UserStore;
 
 /// Bytes of what is said about a backup.
 const DESCRIPTION_BYTES: usize = 1_024;
 
 /// The service, over what all services share.
 #[derive(Clone)]
-pub struct Admin(Arc<Context>);
+pub struct Admin(Arc<Context>, Option<UserStore>);
 
 impl Admin {
     /// The service.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
-        Self(context)
+        Self(context, None)
+    }
+
+    /// The service with the log of security events, without which `Audit` is not built.
+    #[must_use]
+    pub fn with_audit(mut self, users: UserStore) -> Self {
+        self.1 = Some(users);
+        self
     }
 }
 
@@ -41,9 +51,13 @@ impl AdminService for Admin {
 
     async fn audit(
         &self,
-        _: Request<v1::AuditRequest>,
+        request: Request<v1::AuditRequest>,
     ) -> Result<Response<Self::AuditStream>, Status> {
-        Err(status::not_built("Audit"))
+        let Some(users) = self.1.clone() else {
+            return Err(status::not_built("Audit"));
+        };
+        let events = audit::open(self.0.clone(), users, request.into_inner()).await?;
+        Ok(Response::new(events))
     }
 
     async fn status(

@@ -20,6 +20,7 @@ mod seen;
 mod shortcut;
 pub mod status;
 pub mod to_proto;
+pub mod users;
 mod views;
 mod write;
 
@@ -31,3 +32,4 @@ pub use liveness::Service as LivenessRpc;
 pub use query::Service as QueryRpc;
 pub use seen::Seen;
 pub use shortcut::Shortcut;
+pub use users::{Parts as UserParts, Service as UserRpc};

@@ -26,5 +26,5 @@ pub use key::{Key, KeyId, NewKey, SigningKey};
 pub use names::{Email, Username};
 pub use secret::{PasswordHash, SecretHash};
 pub use session::{Rotated, SessionId, SessionState};
-pub use store::UserStore;
+pub use store::{GRANTS, UserStore};
 pub use user::{Credential, NewUser, Profile, User, UserChange, UserFilter, UserStatus};

@@ -6,6 +6,7 @@ mod sessions;
 mod signing;
 mod users;
 
+pub use users::GRANTS;
 pub(super) use users::{USER_COLUMNS, select_users, user as user_of_row};
 
 use std::sync::Arc;

@@ -65,6 +65,22 @@ impl UserStore {
         self.0.rows.write(work).await
     }
 
+    /// The event that was kept last.
+    ///
+    /// # Errors
+    /// [`UserError`].
+    pub async fn last_event(&self) -> Result<EventId, UserError> {
+        let rows = self
+            .0
+            .rows
+            .read("SELECT event FROM amadeus_user_state", Vec::new())
+            .await?;
+        match rows.first() {
+            Some(row) => row.number(0).map(EventId),
+            None => Err(UserError::Broken("the row of their state is gone".into())),
+        }
+    }
+
     /// Events in their order, after one of them.
     ///
     /// # Errors
