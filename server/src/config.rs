@@ -57,10 +57,6 @@ pub struct ServeArgs {
     #[arg(long, env = "AMADEUS_FROM_BACKUP", value_name = "FILE")]
     pub from_backup: Option<PathBuf>,
 
-    /// Serve only who has signed in, by a token, an API key or a client certificate
-    #[arg(long, env = "AMADEUS_AUTH")]
-    pub auth: bool,
-
     /// Certificate of the server and those above it, in PEM; with --tls-key both addresses speak TLS and nothing else
     #[arg(long, env = "AMADEUS_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -85,6 +81,51 @@ pub struct ServeArgs {
     /// Allow addresses beyond this machine without sign-in or without TLS
     #[arg(long, env = "AMADEUS_INSECURE")]
     pub insecure: bool,
+
+    /// Let nobody in who has not signed in, by a token, an API key or a client certificate. Without it everybody may do everything
+    #[arg(long, env = "AMADEUS_AUTH")]
+    pub auth: bool,
+
+    /// File of keys that access tokens are signed with, one a line in hexadecimal or base64, at least 32 bytes each: the
+    /// first signs, all verify [default: generated, beside the store or in its database]
+    #[arg(long, env = "AMADEUS_TOKEN_KEYS", value_name = "FILE")]
+    pub token_keys: Option<PathBuf>,
+
+    /// Calls a second that one principal may make where one has to sign in; 0: any number
+    #[arg(
+        long,
+        env = "AMADEUS_PRINCIPAL_CALLS",
+        default_value_t = 20_000,
+        value_name = "N"
+    )]
+    pub principal_calls: u32,
+
+    /// Bytes of requests a second; 0: any number
+    #[arg(
+        long,
+        env = "AMADEUS_PRINCIPAL_BYTES",
+        default_value_t = 128 * 1024 * 1024,
+        value_name = "BYTES"
+    )]
+    pub principal_bytes: u32,
+
+    /// Calls of one principal that may be under way, streams left out; 0: any number
+    #[arg(
+        long,
+        env = "AMADEUS_PRINCIPAL_IN_FLIGHT",
+        default_value_t = 4_096,
+        value_name = "N"
+    )]
+    pub principal_in_flight: u32,
+
+    /// Streams that one principal may have open; 0: any number
+    #[arg(
+        long,
+        env = "AMADEUS_PRINCIPAL_STREAMS",
+        default_value_t = 1_024,
+        value_name = "N"
+    )]
+    pub principal_streams: u32,
 
     /// Seconds that calls in flight may take after SIGTERM or Ctrl-C
     #[arg(long, env = "AMADEUS_GRACE", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
@@ -220,7 +261,7 @@ pub struct Config {
 }
 
 /// The keys of a file, with the parser of each.
-const KEYS: [(&str, Set); 18] = [
+const KEYS: [(&str, Set); 23] = [
     ("listen", |args, value| {
         parse(value, |text| {
             text.parse()
@@ -260,6 +301,24 @@ const KEYS: [(&str, Set); 18] = [
     }),
     ("insecure", |args, value| {
         yes_or_no(value).map(|v| args.insecure = v)
+    }),
+    ("token_keys", |args, value| {
+        parse(value, |text| {
+            args.token_keys = Some(text.into());
+            Ok(())
+        })
+    }),
+    ("principal_calls", |args, value| {
+        whole(value, 0).map(|n| args.principal_calls = n)
+    }),
+    ("principal_bytes", |args, value| {
+        whole(value, 0).map(|n| args.principal_bytes = n)
+    }),
+    ("principal_in_flight", |args, value| {
+        whole(value, 0).map(|n| args.principal_in_flight = n)
+    }),
+    ("principal_streams", |args, value| {
+        whole(value, 0).map(|n| args.principal_streams = n)
     }),
     ("grace", |args, value| {
         whole(value, 0).map(|n| args.grace = n)
@@ -352,6 +411,11 @@ impl Config {
             "tls_client_ca" => path(&args.tls_client_ca),
             "reflection" => quoted(&name_of(args.reflection)),
             "insecure" => args.insecure.to_string(),
+            "token_keys" => path(&args.token_keys),
+            "principal_calls" => args.principal_calls.to_string(),
+            "principal_bytes" => args.principal_bytes.to_string(),
+            "principal_in_flight" => args.principal_in_flight.to_string(),
+            "principal_streams" => args.principal_streams.to_string(),
             "grace" => args.grace.to_string(),
             "log_format" => quoted(&name_of(args.log_format)),
             "log" => quoted(&args.log),

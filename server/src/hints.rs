@@ -38,6 +38,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 )]
 pub struct AddressError(String);
 
+impl AddressError {
+    /// What the client's own parser says of it, which holds no password.
+    pub(crate) fn new(error: &RedisError) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// The way to the other servers; without Redis, one that leads nowhere.
 #[derive(Clone, Default)]
 pub struct Hints(Arc<Shared>);
@@ -85,7 +92,7 @@ impl Hints {
         store_id: Arc<str>,
         metrics: Arc<Metrics>,
     ) -> Result<(), AddressError> {
-        let client = Client::open(url).map_err(|e| AddressError(e.to_string()))?;
+        let client = Client::open(url).map_err(|e| AddressError::new(&e))?;
         let _ = self.0.wanted.set(());
         let (tried, first) = tokio::sync::oneshot::channel();
         let line = Line {

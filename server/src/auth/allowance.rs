@@ -40,7 +40,7 @@ impl Limits {
 
 /// A limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name}: at most {most} for one principal; try again in {} ms", retry.as_millis())]
+#[error("{name}: at most {most} for one principal")]
 pub struct Reached {
     /// Its name, as in the configuration.
     pub name: &'static str,

@@ -208,7 +208,7 @@ impl Call {
             Ok(using) => Arc::new(using),
             Err(reached) => {
                 self.shared.gate.metrics.limited(reached.name);
-                return status::limited(&reached.to_string(), reached.retry).into_http();
+                return status::retry_after(reached, reached.retry).into_http();
             }
         };
         request.extensions_mut().insert(Caller {
@@ -280,11 +280,11 @@ impl Call {
             Ok(found) => found,
             Err(_) if open => {
                 let Standing::Good(nobody) = self.shared.nobody.standing.borrow().clone() else {
-                    return Err(status::not_signed_in(&NotSignedIn::Absent));
+                    return Err(status::not_signed_in(NotSignedIn::Absent));
                 };
                 (self.shared.nobody.clone(), nobody)
             }
-            Err(why) => return Err(status::not_signed_in(&why)),
+            Err(why) => return Err(status::not_signed_in(why)),
         };
         self.actor = principal.name.clone();
         may_call(&principal, self.row.rule)?;
@@ -342,7 +342,7 @@ fn may_call(principal: &Principal, rule: Rule) -> Result<(), Status> {
         }
         (None, Rule::Open | Rule::Reflection) => Ok(()),
         (None, Rule::SignedIn) if principal.is_somebody() => Ok(()),
-        (None, Rule::SignedIn) => Err(status::not_signed_in(&NotSignedIn::Absent)),
+        (None, Rule::SignedIn) => Err(status::not_signed_in(NotSignedIn::Absent)),
         (None, _) => Err(status::denied("nobody may call this")),
     }
 }
@@ -370,12 +370,12 @@ async fn ended(
             }
         };
         tokio::select! {
-            () = &mut expired => return status::not_signed_in(&NotSignedIn::Expired),
+            () = &mut expired => return status::not_signed_in(NotSignedIn::Expired),
             () = changed => {}
         }
         let now = standing.borrow_and_update().clone();
         match now {
-            Standing::Over(why) => return status::not_signed_in(&why),
+            Standing::Over(why) => return status::not_signed_in(why),
             Standing::Good(now) => {
                 if let Err(status) = may_call(&now, rule) {
                     return status;

@@ -11,12 +11,16 @@ mod allowance;
 pub mod attempts;
 mod caller;
 mod gate;
+pub mod keyring;
 pub mod password;
 mod policy;
 mod principal;
+pub mod recorder;
 mod rules;
 pub mod secret;
 mod session;
+pub mod sessions;
+pub mod setup;
 pub mod token;
 mod trail;
 

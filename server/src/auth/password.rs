@@ -104,8 +104,7 @@ impl Passwords {
             })
             .await?;
         // It fails where there is no memory for it.
-        made.map(|made| PasswordHash::new(made.as_str()))
-            .map_err(|_| Busy)
+        made.map(PasswordHash::new).map_err(|_| Busy)
     }
 
     /// Whether this is the password that was hashed. Without a hash it is not, and that takes as long.
@@ -173,6 +172,21 @@ pub fn check(field: &str, password: &str) -> Result<(), Fault> {
     }
     let reason = format!(
         "has {} bytes, where {SHORTEST} to {LONGEST} are needed",
+        password.len()
+    );
+    Err(Fault::new(field, reason))
+}
+
+/// Checks a password that is compared: how short it is, its hash decides.
+///
+/// # Errors
+/// When it is too long.
+pub fn check_longest(field: &str, password: &str) -> Result<(), Fault> {
+    if password.len() <= LONGEST {
+        return Ok(());
+    }
+    let reason = format!(
+        "has {} bytes, at most {LONGEST} are allowed",
         password.len()
     );
     Err(Fault::new(field, reason))

@@ -27,6 +27,9 @@ pub const SETUP: &str = "ams_";
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
+    /// Letters of one with a short prefix.
+    pub const LENGTH: usize = 4 + 43;
+
     /// A new one.
     #[must_use]
     pub fn generate(prefix: &str) -> Self {
@@ -85,7 +88,7 @@ mod tests {
     #[test]
     fn secrets_differ_and_say_what_they_are_but_not_in_debug() {
         let (one, other) = (Secret::generate(REFRESH), Secret::generate(REFRESH));
-        assert!(one.expose().starts_with("amr_") && one.expose().len() == 4 + 43);
+        assert!(one.expose().starts_with("amr_") && one.expose().len() == Secret::LENGTH);
         assert_ne!(one.expose(), other.expose());
         assert!(!format!("{one:?}").contains(one.expose()));
         assert_ne!(one.hash(), other.hash());

@@ -5,10 +5,12 @@
 
 mod mutation;
 mod service;
+mod user;
 mod value;
 
 pub use mutation::{Asked, Write, commit, mutation, precondition};
 pub use service::{dependency, pattern, schema, service};
+pub use user::{grant, grants, profile, role, scope};
 pub use value::{object, value};
 
 use amadeus_proto::v1;

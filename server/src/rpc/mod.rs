@@ -8,6 +8,7 @@
 //! To add an RPC: declare it in `proto/`, parse its request in `from_proto`, answer it in the file of its service.
 
 mod admin;
+pub mod auth;
 pub mod context;
 pub mod freshness;
 pub mod from_proto;
@@ -23,6 +24,7 @@ mod views;
 mod write;
 
 pub use admin::Admin;
+pub use auth::{Parts as AuthParts, Service as AuthRpc};
 pub use context::{Context, LogTail, Store};
 pub use graph::Service as GraphRpc;
 pub use liveness::Service as LivenessRpc;

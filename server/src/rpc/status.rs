@@ -13,14 +13,13 @@ use kg_core::query::QueryError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
-use std::time::Duration;
-
 use super::context::StoreError;
 use super::from_proto::Rejected;
 use crate::auth::{NotSignedIn, Refused};
 use crate::layer::in_call;
 use crate::liveness::LeaseError;
 use crate::picture::NotDrawn;
+use crate::users::UserError;
 
 /// Bytes of a message before it is cut.
 const TEXT_BYTES: usize = 2 * 1024;
@@ -227,18 +226,6 @@ pub fn not_built(what: impl Into<String>) -> Status {
     Status::unimplemented(what)
 }
 
-/// Nobody has signed in, or not so that it holds.
-#[must_use]
-pub fn not_signed_in(why: &NotSignedIn) -> Status {
-    let message = cut(why.to_string(), TEXT_BYTES);
-    match why {
-        NotSignedIn::Unavailable(_) => Status::unavailable(message),
-        NotSignedIn::Absent | NotSignedIn::Bad | NotSignedIn::Expired | NotSignedIn::Revoked => {
-            Status::unauthenticated(message)
-        }
-    }
-}
-
 /// Whoever calls may not do that.
 #[must_use]
 pub fn denied(what: impl Into<String>) -> Status {
@@ -249,20 +236,9 @@ pub fn denied(what: impl Into<String>) -> Status {
 #[must_use]
 pub fn refused(why: Refused) -> Status {
     match why {
-        Refused::NotSignedIn => not_signed_in(&NotSignedIn::Absent),
+        Refused::NotSignedIn => not_signed_in(NotSignedIn::Absent),
         Refused::NotAllowed { role } => denied(format!("that takes the role {}", role.name())),
     }
-}
-
-/// A limit was reached that passes by itself.
-#[must_use]
-pub fn limited(what: &str, retry: Duration) -> Status {
-    let details = ErrorDetails::with_retry_info(Some(retry));
-    Status::with_error_details(
-        Code::ResourceExhausted,
-        cut(what.into(), TEXT_BYTES),
-        details,
-    )
 }
 
 /// The server is going away.
@@ -317,6 +293,64 @@ pub fn store(error: StoreError) -> Status {
         StoreError::Io(_) => Status::unavailable(message),
         StoreError::Commit(error) => commit(error),
     }
+}
+
+/// Something about users was not done.
+#[must_use]
+pub fn users(error: UserError) -> Status {
+    let message = cut(error.to_string(), TEXT_BYTES);
+    match error {
+        UserError::NotFound(_) => Status::not_found(message),
+        UserError::AlreadyExists { .. } => Status::already_exists(message),
+        UserError::VersionMismatch { .. } => Status::aborted(message),
+        UserError::LastAdmin => Status::failed_precondition(message),
+        UserError::SetupToken => Status::permission_denied(message),
+        UserError::TooMany(_) | UserError::Full(_) => Status::resource_exhausted(message),
+        UserError::Unavailable(_) => {
+            // Where the rows are is no stranger's business.
+            in_call(|| tracing::warn!(error = %message, "users cannot be reached"));
+            Status::unavailable("users cannot be reached now: try again")
+        }
+        UserError::Broken(_) => {
+            in_call(|| tracing::error!(error = %message, "the rows of users are broken"));
+            Status::data_loss("the rows of users are broken; the server's log tells more")
+        }
+    }
+}
+
+/// Nobody is signed in.
+#[must_use]
+pub fn not_signed_in(why: NotSignedIn) -> Status {
+    let message = why.to_string();
+    match why {
+        NotSignedIn::Absent | NotSignedIn::Bad | NotSignedIn::Expired | NotSignedIn::Revoked => {
+            Status::unauthenticated(message)
+        }
+        NotSignedIn::Unavailable(_) => Status::unavailable(message),
+    }
+}
+
+/// A sign-in failed. There is one answer, so that it tells nothing.
+#[must_use]
+pub fn wrong_password() -> Status {
+    Status::unauthenticated("the name or the password is wrong")
+}
+
+/// Somebody else has it.
+#[must_use]
+pub fn taken(what: &str) -> Status {
+    Status::already_exists(format!("{what} is taken"))
+}
+
+/// It is too early, or too much: try again after so long.
+#[must_use]
+pub fn retry_after(what: impl std::fmt::Display, delay: std::time::Duration) -> Status {
+    let message = format!(
+        "{what}; try again in {} s",
+        delay.as_millis().div_ceil(1_000)
+    );
+    let details = ErrorDetails::with_retry_info(Some(delay));
+    Status::with_error_details(Code::ResourceExhausted, cut(message, TEXT_BYTES), details)
 }
 
 /// A bug: logged with its cause; the client is told nothing more.

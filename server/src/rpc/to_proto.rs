@@ -1,8 +1,10 @@
 //! The model's types as the wire's messages.
 
 mod change;
+mod user;
 
 pub use change::{Told, change, within};
+pub use user::{grant, grants, role, status as user_status, user};
 
 use amadeus_proto::v1;
 use kg_core::model::{

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// `path` with `suffix` behind its whole name: `a.db` and `.lock` give `a.db.lock`.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -56,7 +56,7 @@ fn write_partial(
 }
 
 /// Makes renames and removals in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     // On other systems a folder cannot be opened as a file, and renames are as durable as they get.
     if cfg!(unix) {
         let folder = if folder.as_os_str().is_empty() {

@@ -5,6 +5,7 @@
 //! amadeus.db.watermark      the last acknowledged revision
 //! amadeus.db.lock           held by the process that has the store
 //! amadeus.db.leases         the rows of leases, in SQLite; with files of its own as amadeus.db has
+//! amadeus.db.users          users, in SQLite, as above; see `crate::users`
 //! amadeus.db.checkpoints/   snapshots that bound the replay, and those that a restore went back to
 //! amadeus.db.backups/       snapshots that somebody asked for
 //! ```
@@ -14,7 +15,7 @@
 mod backend;
 mod backups;
 mod checkpoints;
-mod files;
+pub(crate) mod files;
 mod keeper;
 mod leases;
 mod lock;
@@ -31,6 +32,7 @@ mod watermark;
 pub use backend::Backend;
 pub use backups::{BACKUPS, BackupEntry, BackupError, Backups, Prepared};
 pub use checkpoints::{CheckpointFile, Checkpoints};
+pub(crate) use files::{beside, sync_folder};
 pub use keeper::{Keeper, KeeperError, KeeperPolicy, Kept};
 pub use leases::{
     Applied, Edit, LEASE_PAGE, LeaseRow, LeaseRows, LeaseRowsError, MemoryLeases, PostgresLeases,

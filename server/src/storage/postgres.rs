@@ -91,6 +91,11 @@ impl PostgresLog {
         PostgresLeases::new(self.0.address.pool_for_leases())
     }
 
+    /// Connections of their own for the users in the same database.
+    pub(crate) fn users(&self) -> PgPool {
+        self.0.address.pool_for_users()
+    }
+
     /// As [`super::Backend::compact`]. In small statements, so that appends find room between them.
     ///
     /// # Errors

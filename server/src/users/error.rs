@@ -45,14 +45,6 @@ pub enum UserError {
 /// Why the store of users could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum UserStoreError {
-    /// It is of another store: its users must not get into this one.
-    #[error(
-        "{path} holds the users of another store: move it away, or bring back the store that it belongs to"
-    )]
-    Foreign {
-        /// The file.
-        path: String,
-    },
     /// A newer program has written it.
     #[error("{path} was written by a newer program, with schema {version}")]
     Newer {

@@ -8,10 +8,13 @@
 //! Rows are not the graph: they make no revision and stand in no backup. A secret goes in as a hash, and a hash comes out
 //! only to whoever compares it. Nothing here has a `Debug` or a `Display` that shows one.
 
+mod cached;
 mod error;
 mod event;
+mod json;
 mod key;
 mod names;
+mod rows;
 mod secret;
 mod session;
 mod store;

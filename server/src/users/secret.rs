@@ -47,11 +47,6 @@ impl SecretHash {
     pub(super) fn kept(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
-
-    /// Its bytes, to be kept.
-    pub(super) fn bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
 }
 
 impl PartialEq for SecretHash {
@@ -89,10 +84,7 @@ mod tests {
         assert_eq!(SecretHash::of(b"abc"), SecretHash::of(b"abc"));
         assert_ne!(SecretHash::of(b"abc"), SecretHash::of(b"abd"));
         // From the standard.
-        assert_eq!(
-            SecretHash::of(b"abc").bytes()[..4],
-            [0xba, 0x78, 0x16, 0xbf]
-        );
+        assert_eq!(SecretHash::of(b"abc").0[..4], [0xba, 0x78, 0x16, 0xbf]);
         assert_eq!(SecretHash::kept(&[0; 31]), None);
     }
 }

@@ -1,223 +1,157 @@
-//! The store of users. Clones are further handles of the same one.
+//! The store of users: what is asked of it, one file for each noun.
 
+mod events;
+mod keys;
+mod sessions;
+mod signing;
+mod users;
+
+pub(super) use users::{USER_COLUMNS, select_users, user as user_of_row};
+
+use std::sync::Arc;
+
+use super::cached::Copies;
 use super::error::{UserError, UserStoreError};
-use super::event::{EventFilter, EventId, PastEvent};
-use super::key::{Key, KeyId, NewKey, SigningKey};
-use super::names::{Email, Username};
-use super::secret::{PasswordHash, SecretHash};
-use super::session::{Rotated, SessionId, SessionState};
-use super::user::{Credential, NewUser, Profile, User, UserChange, UserFilter};
-use crate::auth::{Event, Grant, UserId};
+use super::rows::{Row, Rows, Tx, Work, values};
+use super::secret::SecretHash;
+use crate::auth::UserId;
+use crate::hints::AddressError;
 use crate::storage::Opened;
 
+/// The users of a store. Clones are further handles of the same ones. Needs a tokio runtime.
 #[derive(Clone)]
-pub struct UserStore;
+pub struct UserStore(Arc<Shared>);
 
-#[allow(unused_variables, reason = "a skeleton")]
+struct Shared {
+    rows: Rows,
+    copies: Copies,
+}
+
 impl UserStore {
+    /// Opens the users of a store, wherever that is. Those of a store on disk must be closed before it is: its lock guards
+    /// them as well.
+    ///
+    /// # Errors
+    /// [`UserStoreError`]; what is there is then as it was.
     pub async fn open(opened: &Opened) -> Result<Self, UserStoreError> {
-        Ok(Self)
-    }
-    pub async fn close(&self) {}
-    /// Creates a user. With the hash of a setup token: the first administrator, if it is the one that was offered.
-    pub async fn create(
-        &self,
-        new: NewUser,
-        now_ms: u64,
-        setup: Option<&SecretHash>,
-    ) -> Result<User, UserError> {
-        nothing()
-    }
-    /// A cheap look before a costly hash; only `create` decides.
-    pub async fn is_taken(
-        &self,
-        username: &Username,
-        email: Option<&Email>,
-    ) -> Result<bool, UserError> {
-        nothing()
-    }
-    pub async fn user(&self, id: &UserId) -> Result<Option<User>, UserError> {
-        nothing()
-    }
-    pub async fn user_by_username(&self, username: &str) -> Result<Option<User>, UserError> {
-        nothing()
-    }
-    pub async fn credential(&self, name_or_email: &str) -> Result<Option<Credential>, UserError> {
-        nothing()
-    }
-    pub async fn credential_of(&self, id: &UserId) -> Result<Option<Credential>, UserError> {
-        nothing()
-    }
-    pub async fn update(
-        &self,
-        id: &UserId,
-        expected: Option<u64>,
-        change: UserChange,
-        now_ms: u64,
-    ) -> Result<User, UserError> {
-        nothing()
-    }
-    pub async fn update_profile(
-        &self,
-        id: &UserId,
-        expected: Option<u64>,
-        profile: Profile,
-        now_ms: u64,
-    ) -> Result<User, UserError> {
-        nothing()
-    }
-    pub async fn assign_role(
-        &self,
-        id: &UserId,
-        expected: Option<u64>,
-        grant: Grant,
-        now_ms: u64,
-    ) -> Result<User, UserError> {
-        nothing()
-    }
-    pub async fn remove_role(
-        &self,
-        id: &UserId,
-        expected: Option<u64>,
-        grant: Grant,
-        now_ms: u64,
-    ) -> Result<User, UserError> {
-        nothing()
-    }
-    /// Deletes a user, with all sessions and keys. Returns who it was.
-    pub async fn delete(&self, id: &UserId, expected: Option<u64>) -> Result<User, UserError> {
-        nothing()
-    }
-    /// Returns how many sessions were ended.
-    pub async fn set_password(
-        &self,
-        id: &UserId,
-        password: PasswordHash,
-        keep: Option<&SessionId>,
-        now_ms: u64,
-    ) -> Result<u32, UserError> {
-        nothing()
-    }
-    /// By name, after the name `after`; and how many there are on all pages together.
-    pub async fn list(
-        &self,
-        filter: &UserFilter,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<(Vec<User>, u32), UserError> {
-        nothing()
+        let rows = Rows::open(opened).await?;
+        let copies = Copies::new(&opened.store_id);
+        let looked = copies.look(&rows).await;
+        looked.map_err(|error| UserStoreError::Unavailable(error.to_string()))?;
+        Ok(Self(Arc::new(Shared { rows, copies })))
     }
 
-    pub async fn begin_session(
-        &self,
-        id: &SessionId,
-        user: &UserId,
-        refresh: SecretHash,
-        expires_ms: u64,
-        now_ms: u64,
-    ) -> Result<(), UserError> {
-        nothing()
-    }
-    pub async fn rotate_session(
-        &self,
-        presented: &SecretHash,
-        next: SecretHash,
-        expires_ms: u64,
-        now_ms: u64,
-    ) -> Result<Rotated, UserError> {
-        nothing()
-    }
-    pub async fn session(&self, id: &SessionId) -> Result<Option<SessionState>, UserError> {
-        nothing()
-    }
-    /// Whether there was one to end.
-    pub async fn end_session(&self, id: &SessionId, now_ms: u64) -> Result<bool, UserError> {
-        nothing()
-    }
-    /// The session of this refresh token, also of one that was exchanged; `None` if there was none to end.
-    pub async fn end_session_by_refresh(
-        &self,
-        presented: &SecretHash,
-        now_ms: u64,
-    ) -> Result<Option<(SessionId, UserId)>, UserError> {
-        nothing()
-    }
-    /// Returns how many were ended.
-    pub async fn end_sessions_of(
-        &self,
-        user: &UserId,
-        keep: Option<&SessionId>,
-        now_ms: u64,
-    ) -> Result<u32, UserError> {
-        nothing()
+    /// Closes them in order. They answer nobody any more, by whichever handle.
+    pub async fn close(&self) {
+        self.0.copies.end();
+        self.0.rows.close().await;
     }
 
-    pub async fn create_key(&self, new: NewKey, now_ms: u64) -> Result<Key, UserError> {
-        nothing()
-    }
-    pub async fn key(&self, id: &KeyId) -> Result<Option<(Key, SecretHash, User)>, UserError> {
-        nothing()
-    }
-    /// One that was revoked already stays as it was.
-    pub async fn revoke_key(&self, id: &KeyId, now_ms: u64) -> Result<Key, UserError> {
-        nothing()
-    }
-    /// In the order of their ids, after one of them. What has ended is judged by `now_ms`.
-    pub async fn list_keys(
-        &self,
-        user: &UserId,
-        include_ended: bool,
-        after: Option<&KeyId>,
-        limit: usize,
-        now_ms: u64,
-    ) -> Result<Vec<Key>, UserError> {
-        nothing()
+    /// Keeps copies of users in a Redis from now on, for [`user`](Self::user) and
+    /// [`user_by_username`](Self::user_by_username). Redis may be away, go and come back.
+    ///
+    /// # Errors
+    /// [`AddressError`].
+    pub fn keep_copies(&self, redis: &str) -> Result<(), AddressError> {
+        self.0.copies.start(redis, &self.0.rows)
     }
 
     /// Moves on with every change that takes something away or changes grants. Cheap.
+    ///
+    /// # Errors
+    /// [`UserError`].
     pub async fn epoch(&self) -> Result<u64, UserError> {
-        nothing()
+        let sql = "SELECT epoch FROM amadeus_user_state";
+        match self.0.rows.read(sql, Vec::new()).await?.first() {
+            Some(row) => row.number(0),
+            None => Err(UserError::Broken("the row of their state is gone".into())),
+        }
     }
 
     /// Offers a token by which the first administrator is made; an earlier one is good no more. False: there is an
     /// administrator, and nothing is offered.
+    ///
+    /// # Errors
+    /// [`UserError`].
     pub async fn offer_setup(&self, token: SecretHash) -> Result<bool, UserError> {
-        nothing()
+        let work: Work<bool> = Box::new(move |tx| {
+            Box::pin(async move {
+                if has_admin(tx).await? {
+                    return Ok(false);
+                }
+                let sql = "UPDATE amadeus_user_state SET setup = $1";
+                tx.run(sql, values![&token]).await?;
+                Ok(true)
+            })
+        });
+        self.0.rows.write(work).await
     }
+
+    /// Whether there is somebody who may do everything, and sign in.
+    ///
+    /// # Errors
+    /// [`UserError`].
     pub async fn has_admin(&self) -> Result<bool, UserError> {
-        nothing()
+        let rows = self.0.rows.read(HAS_ADMIN, Vec::new()).await?;
+        Ok(!rows.is_empty())
     }
 
-    /// Newest first.
-    pub async fn signing_keys(&self) -> Result<Vec<SigningKey>, UserError> {
-        nothing()
-    }
-    /// Adds one, unless one that is as new as `unless_since_ms` or newer is there; then nothing is added. Returns all, newest first.
-    pub async fn add_signing_key(
-        &self,
-        key: SigningKey,
-        unless_since_ms: u64,
-    ) -> Result<Vec<SigningKey>, UserError> {
-        nothing()
-    }
-    /// Drops those that were made before.
-    pub async fn drop_signing_keys(&self, before_ms: u64) -> Result<u32, UserError> {
-        nothing()
+    /// Another server of the same rows.
+    #[cfg(test)]
+    pub(super) fn another_server(&self) -> Self {
+        let (rows, copies) = (self.0.rows.clone(), self.0.copies.another());
+        Self(Arc::new(Shared { rows, copies }))
     }
 
-    pub async fn append_events(&self, events: &[Event]) -> Result<(), UserError> {
-        nothing()
+    #[cfg(test)]
+    pub(super) fn copies(&self) -> &Copies {
+        &self.0.copies
     }
-    pub async fn events(
-        &self,
-        filter: &EventFilter,
-        after: EventId,
-        limit: usize,
-    ) -> Result<Vec<(EventId, PastEvent)>, UserError> {
-        nothing()
+
+    #[cfg(test)]
+    pub(super) fn rows(&self) -> &Rows {
+        &self.0.rows
+    }
+
+    /// Changes one user, and sees to it that nobody reads a copy from before once this has been answered. It goes on to its
+    /// end also when nobody waits for it any more: the copies must go.
+    async fn change<T: Send + 'static>(&self, id: &UserId, work: Work<T>) -> Result<T, UserError> {
+        let (store, id) = (self.clone(), id.clone());
+        let changing = tokio::spawn(async move {
+            let Shared { rows, copies } = &*store.0;
+            let keeper = copies.clone();
+            let with_copies: Work<_> = Box::new(move |tx| {
+                Box::pin(async move {
+                    let done = work(tx).await?;
+                    Ok((done, keeper.owed(tx).await?))
+                })
+            });
+            let (done, owed) = rows.write(with_copies).await?;
+            copies.settle(rows, &id, owed).await?;
+            Ok(done)
+        });
+        let changed = changing.await;
+        changed.unwrap_or_else(|ended| {
+            Err(UserError::Broken(format!(
+                "a change ended half-way: {ended}"
+            )))
+        })
     }
 }
 
-fn nothing<T>() -> Result<T, UserError> {
-    Err(UserError::Unavailable("not built yet".into()))
+const HAS_ADMIN: &str =
+    "SELECT id FROM amadeus_users WHERE is_admin = 1 AND status = 'active' LIMIT 1";
+
+async fn has_admin(tx: &mut Tx) -> Result<bool, UserError> {
+    Ok(tx.one(HAS_ADMIN, Vec::new()).await?.is_some())
+}
+
+/// What a row says, or that it is broken.
+fn kept<T>(what: &str, read: Result<T, String>) -> Result<T, UserError> {
+    read.map_err(|why| UserError::Broken(format!("{what}: {why}")))
+}
+
+/// What all rows say.
+fn each<T>(rows: &[Row], of: impl Fn(&Row) -> Result<T, UserError>) -> Result<Vec<T>, UserError> {
+    rows.iter().map(of).collect()
 }

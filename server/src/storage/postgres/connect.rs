@@ -15,17 +15,21 @@ const ACQUIRE: Duration = Duration::from_secs(5);
 /// Those for the rows of leases: one to vouch through while another one writes.
 const LEASE_CONNECTIONS: u32 = 2;
 
+/// Connections for users: those who sign in wait for each other anyway, as changes do.
+const USER_CONNECTIONS: u32 = 4;
+
 /// After this the database ends a statement that nobody may be waiting for any more.
 const STATEMENT_TIMEOUT: &str = "30s";
 
-/// After this the database ends a change of leases that nobody goes on with. All other servers wait for it, and without this
+/// After this the database ends a change of leases or users that nobody goes on with. All other servers wait for it, and without this
 /// they would for hours, if the machine of its server was lost in the middle of it.
 const IDLE_CHANGE_TIMEOUT: &str = "5s";
 
 /// Every step of the schema, in order. The number of those carried out stands in the store's row.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/postgres/0001_log.sql"),
     include_str!("../../../migrations/postgres/0002_leases.sql"),
+    include_str!("../../../migrations/postgres/0003_users.sql"),
 ];
 
 /// Held by whoever makes or changes the schema: "AmaG".
@@ -82,9 +86,18 @@ impl Address {
 
     /// The connections for the rows of leases; none is made yet.
     pub(super) fn pool_for_leases(&self) -> PgPool {
+        self.pool_for_changes(LEASE_CONNECTIONS)
+    }
+
+    /// The connections for users; none is made yet.
+    pub(super) fn pool_for_users(&self) -> PgPool {
+        self.pool_for_changes(USER_CONNECTIONS)
+    }
+
+    fn pool_for_changes(&self, connections: u32) -> PgPool {
         let options = self.0.clone();
         PgPoolOptions::new()
-            .max_connections(LEASE_CONNECTIONS)
+            .max_connections(connections)
             .acquire_timeout(ACQUIRE)
             .connect_lazy_with(
                 options.options([("idle_in_transaction_session_timeout", IDLE_CHANGE_TIMEOUT)]),

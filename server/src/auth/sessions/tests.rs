@@ -1,0 +1,333 @@
+//! Tests of sessions over the real store, in memory, at a time that is given.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+use crate::auth::keyring::Source;
+use crate::auth::secret::{API_KEY, Secret};
+use crate::auth::token::{Claims, LIFETIME_S};
+use crate::auth::{Grant, Role, Standing, UserId};
+use crate::storage::{OpenOptions, open};
+use crate::users::{
+    KeyId, NewKey, NewUser, Profile, SecretHash, SessionId, User, UserChange, UserStatus, Username,
+};
+
+const START: u64 = 1_800_000_000_000;
+const STORE: &str = "a store";
+const MONTH: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+fn start() -> u64 {
+    START
+}
+
+struct World {
+    users: UserStore,
+    ring: KeyRing,
+    sessions: Sessions,
+    alice: User,
+}
+
+impl World {
+    async fn at(clock: fn() -> u64) -> Self {
+        let opened = open("memory:", &OpenOptions::default()).await;
+        let users = UserStore::open(&opened.expect("it opens")).await;
+        let users = users.expect("it opens");
+        let ring = KeyRing::open(Source::Memory, clock).await.expect("made");
+        let sessions = Sessions::new(users.clone(), ring.clone(), STORE.into(), clock);
+        let new = NewUser {
+            username: Username::parse("username", "alice").expect("good"),
+            email: None,
+            password: None,
+            profile: Profile::default(),
+            grants: vec![Grant::everywhere(Role::Writer)],
+            status: UserStatus::Active,
+        };
+        let alice = users.create(new, START, None).await.expect("created");
+        Self {
+            users,
+            ring,
+            sessions,
+            alice,
+        }
+    }
+
+    async fn sign_in(&self, session: &str) -> String {
+        let id = SessionId(session.into());
+        let refresh = SecretHash::of(session.as_bytes());
+        let begun = self
+            .users
+            .begin_session(&id, &self.alice.id, refresh, START + MONTH, START);
+        begun.await.expect("begun");
+        let claims = Claims::new(self.alice.id.clone(), id, START);
+        self.ring.sign(STORE, &claims)
+    }
+
+    async fn make_key(&self, grants: Vec<Grant>, expires_ms: Option<u64>) -> (KeyId, String) {
+        let id = KeyId("0123456789abcdef".into());
+        let secret = Secret::generate(&format!("{API_KEY}{id}_"));
+        let new = NewKey {
+            id: id.clone(),
+            name: "ci".into(),
+            user: self.alice.id.clone(),
+            grants,
+            secret: secret.hash(),
+            expires_ms,
+        };
+        self.users.create_key(new, START).await.expect("made");
+        (id, secret.expose().to_owned())
+    }
+
+    async fn look(&self, bearer: &str) -> Answer {
+        look(&self.sessions, bearer).await
+    }
+}
+
+async fn look(sessions: &Sessions, bearer: &str) -> Answer {
+    let bearer = Some(bearer.into());
+    let credentials = Credentials {
+        bearer,
+        ..Credentials::default()
+    };
+    match sessions.authenticate(&credentials) {
+        Authenticated::Now(answer) => answer,
+        Authenticated::Later(answer) => answer.await,
+    }
+}
+
+fn grants(session: &Session) -> Vec<Grant> {
+    match &*session.standing.borrow() {
+        Standing::Good(principal) => principal.grants.clone(),
+        Standing::Over(why) => panic!("{why}"),
+    }
+}
+
+fn over(session: &Session) -> Option<NotSignedIn> {
+    match &*session.standing.borrow() {
+        Standing::Good(_) => None,
+        Standing::Over(why) => Some(why.clone()),
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_looked_up_once_and_known_from_then_on() {
+    let world = World::at(start).await;
+    let token = world.sign_in("s1").await;
+    let first = world.look(&token).await.expect("good");
+    assert_eq!(first.id, Some(SessionId("s1".into())));
+    assert_eq!(first.expires_ms, Some(START + LIFETIME_S * 1_000));
+    assert_eq!(grants(&first), world.alice.grants);
+    world.users.close().await;
+    let again = world.look(&token).await.expect("still good");
+    assert!(Arc::ptr_eq(&first, &again));
+}
+
+#[tokio::test]
+async fn many_who_come_at_once_with_one_token_share_one_look_up() {
+    let world = World::at(start).await;
+    let token = world.sign_in("s1").await;
+    let all = (0..100).map(|_| world.look(&token));
+    let all = futures::future::join_all(all).await;
+    let first = all[0].as_ref().expect("good");
+    for each in &all {
+        assert!(Arc::ptr_eq(first, each.as_ref().expect("good")));
+    }
+    assert_eq!(world.sessions.remembered(), 1);
+    assert!(lock(&world.sessions.0.asked).is_empty());
+}
+
+#[tokio::test]
+async fn whoever_holds_a_session_is_told_when_it_ends_and_it_is_not_good_again() {
+    let world = World::at(start).await;
+    let (token, other) = (world.sign_in("s1").await, world.sign_in("s2").await);
+    let held = world.look(&token).await.expect("good");
+    let kept = world.look(&other).await.expect("good");
+    let id = SessionId("s1".into());
+    world.users.end_session(&id, START).await.expect("ended");
+    assert!(world.sessions.catch_up().await);
+    assert_eq!(over(&held), Some(NotSignedIn::Revoked));
+    assert_eq!(world.look(&token).await.err(), Some(NotSignedIn::Revoked));
+    assert_eq!(over(&kept), None);
+}
+
+#[tokio::test]
+async fn rights_that_change_change_what_is_held() {
+    let world = World::at(start).await;
+    let held = world.look(&world.sign_in("s1").await).await.expect("good");
+    let mut standing = held.standing.clone();
+    let (alice, writer) = (&world.alice.id, Grant::everywhere(Role::Writer));
+    let removed = world.users.remove_role(alice, None, writer, START).await;
+    removed.expect("removed");
+    world.sessions.catch_up().await;
+    assert!(standing.has_changed().expect("alive"));
+    assert!(grants(&held).is_empty());
+    standing.mark_unchanged();
+    let reader = Grant::everywhere(Role::Reader);
+    let given = world
+        .users
+        .assign_role(alice, None, reader.clone(), START)
+        .await;
+    given.expect("given");
+    world.sessions.catch_up().await;
+    assert_eq!(grants(&held), [reader]);
+}
+
+#[tokio::test]
+async fn a_user_who_is_disabled_or_deleted_is_signed_out_everywhere() {
+    let world = World::at(start).await;
+    let held = world.look(&world.sign_in("s1").await).await.expect("good");
+    let (_, key) = world.make_key(Vec::new(), None).await;
+    let by_key = world.look(&key).await.expect("good");
+    let disabled = UserChange {
+        status: Some(UserStatus::Disabled),
+        ..UserChange::default()
+    };
+    let id = &world.alice.id;
+    let changed = world.users.update(id, None, disabled, START).await;
+    changed.expect("changed");
+    world.sessions.catch_up().await;
+    assert_eq!(over(&held), Some(NotSignedIn::Revoked));
+    assert_eq!(over(&by_key), Some(NotSignedIn::Revoked));
+    assert_eq!(world.look(&key).await.err(), Some(NotSignedIn::Revoked));
+
+    // A key is good again with its user; a session is not.
+    let active = UserChange {
+        status: Some(UserStatus::Active),
+        ..UserChange::default()
+    };
+    world
+        .users
+        .update(id, None, active, START)
+        .await
+        .expect("changed");
+    let again = world.look(&key).await.expect("good again");
+    world.users.delete(id, None).await.expect("deleted");
+    world.sessions.catch_up().await;
+    assert_eq!(over(&again), Some(NotSignedIn::Revoked));
+    assert_eq!(world.look(&key).await.err(), Some(NotSignedIn::Bad));
+}
+
+#[tokio::test]
+async fn a_key_is_good_for_what_it_says_until_it_expires_or_is_revoked() {
+    static NOW: AtomicU64 = AtomicU64::new(START);
+    let clock = || NOW.load(Ordering::SeqCst);
+    let world = World::at(clock).await;
+    let reader = Grant::everywhere(Role::Reader);
+    let (id, key) = world
+        .make_key(vec![reader.clone()], Some(START + 1_000))
+        .await;
+    let held = world.look(&key).await.expect("good");
+    assert_eq!((grants(&held), held.id.clone()), (vec![reader], None));
+    let wrong = format!("{}x", &key[..key.len() - 1]);
+    assert_eq!(world.look(&wrong).await.err(), Some(NotSignedIn::Bad));
+    NOW.store(START + 1_000, Ordering::SeqCst);
+    assert_eq!(world.look(&key).await.err(), Some(NotSignedIn::Expired));
+    world.sessions.0.known.tidy(clock());
+    assert_eq!(over(&held), Some(NotSignedIn::Expired));
+    assert_eq!(world.look(&key).await.err(), Some(NotSignedIn::Expired));
+    NOW.store(START, Ordering::SeqCst);
+    let held = world.look(&key).await.expect("good");
+    world.users.revoke_key(&id, START).await.expect("revoked");
+    world.sessions.catch_up().await;
+    assert_eq!(over(&held), Some(NotSignedIn::Revoked));
+}
+
+#[tokio::test]
+async fn a_certificate_is_of_the_user_of_its_name_and_a_token_goes_before_it() {
+    let world = World::at(start).await;
+    let certificate = |name: &str, bearer: Option<&str>| {
+        let credentials = Credentials {
+            certificate: Some(name.into()),
+            bearer: bearer.map(Into::into),
+            source: None,
+        };
+        let found = world.sessions.authenticate(&credentials);
+        async move {
+            match found {
+                Authenticated::Now(answer) => answer,
+                Authenticated::Later(answer) => answer.await,
+            }
+        }
+    };
+    let held = certificate("alice", None).await.expect("good");
+    assert_eq!(
+        (grants(&held), held.expires_ms),
+        (world.alice.grants.clone(), None)
+    );
+    for other in ["bob", "", "alice@example.org"] {
+        assert_eq!(certificate(other, None).await.err(), Some(NotSignedIn::Bad));
+    }
+    let forged = certificate("alice", Some("forged")).await;
+    assert_eq!(forged.err(), Some(NotSignedIn::Bad));
+}
+
+#[tokio::test]
+async fn without_credentials_and_with_forged_ones_nobody_asks_the_store() {
+    let world = World::at(start).await;
+    let token = world.sign_in("s1").await;
+    let none = world.sessions.authenticate(&Credentials::default());
+    assert!(matches!(none, Authenticated::Now(Err(NotSignedIn::Absent))));
+    world.users.close().await;
+    let cut = &token[..token.len() - 1];
+    for forged in [cut, "", "a.b.c", "amk_", "amr_abc", &"x".repeat(10_000)] {
+        assert_eq!(
+            world.look(forged).await.err(),
+            Some(NotSignedIn::Bad),
+            "{forged}"
+        );
+    }
+    assert_eq!(world.sessions.remembered(), 0);
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_what_was_seen_is_good_and_what_was_not_is_not_known() {
+    static NOW: AtomicU64 = AtomicU64::new(START);
+    let world = World::at(|| NOW.load(Ordering::SeqCst)).await;
+    let (seen, unseen) = (world.sign_in("s1").await, world.sign_in("s2").await);
+    let held = world.look(&seen).await.expect("good");
+    world.users.close().await;
+    assert!(!world.sessions.catch_up().await);
+    assert!(world.look(&seen).await.is_ok());
+    let unknown = world.look(&unseen).await.err();
+    assert!(matches!(unknown, Some(NotSignedIn::Unavailable(_))));
+    NOW.store(START + LIFETIME_S * 1_000, Ordering::SeqCst);
+    assert_eq!(world.look(&seen).await.err(), Some(NotSignedIn::Expired));
+    world.sessions.0.known.tidy(NOW.load(Ordering::SeqCst));
+    assert_eq!(over(&held), Some(NotSignedIn::Expired));
+}
+
+#[tokio::test]
+async fn a_token_of_a_session_that_is_not_the_users_is_bad() {
+    let world = World::at(start).await;
+    world.sign_in("s1").await;
+    let claims = |user: &UserId, session: &str| {
+        let claims = Claims::new(user.clone(), SessionId(session.into()), START);
+        world.ring.sign(STORE, &claims)
+    };
+    let other = claims(&UserId("mallory".into()), "s1");
+    assert_eq!(world.look(&other).await.err(), Some(NotSignedIn::Bad));
+    let none = claims(&world.alice.id, "s2");
+    assert_eq!(world.look(&none).await.err(), Some(NotSignedIn::Bad));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_ended_while_it_is_looked_up_is_over_after_the_next_look() {
+    let world = World::at(start).await;
+    for n in 0..200 {
+        let token = world.sign_in(&format!("s{n}")).await;
+        let sessions = world.sessions.clone();
+        let looked =
+            tokio::spawn(async move { look(&sessions, &token).await.map(|held| (held, token)) });
+        let id = SessionId(format!("s{n}").into());
+        if n % 3 == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.users.end_session(&id, START).await.expect("ended");
+        world.sessions.catch_up().await;
+        let Ok((held, token)) = looked.await.expect("it ends") else {
+            continue;
+        };
+        // It was good when it was looked up; by now it must not be, for whoever comes and for whoever holds it.
+        assert_eq!(over(&held), Some(NotSignedIn::Revoked), "{n}");
+        assert_eq!(world.look(&token).await.err(), Some(NotSignedIn::Revoked));
+    }
+}
