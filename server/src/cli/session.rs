@@ -14,7 +14,8 @@ use tonic::{
 };
 
 use super::{
-    args::{ClientArgs, ListArgs, Output},
+    args::{ClientArgs, ListArgs, Output, Token},
+    credentials::Credentials,
     failure::{CliError, was_lost},
     out::Out,
     page::{Page, PageRequest},
@@ -53,7 +54,14 @@ impl Session {
         session.signing = match &args.token {
             Some(token) => Signing::given(&token.0, &session.bearer)?,
             None if args.way.client_cert.is_some() => Signing::Nobody,
-            None => Signing::saved(session.way.url(), &session.channel, &session.bearer).await?,
+            None => match Credentials::of_this_user() {
+                Ok(credentials) => {
+                    let (server, channel) = (session.way.url(), &session.channel);
+                    Signing::saved(credentials, server, channel, &session.bearer).await?
+                }
+                // Without a folder to keep any there are none.
+                Err(_) => Signing::Nobody,
+            },
         };
         Ok(session)
     }
@@ -75,6 +83,12 @@ impl Session {
     /// The way to the server.
     pub fn way(&self) -> &Way {
         &self.way
+    }
+
+    /// Calls by this token from now on.
+    pub fn sign(&mut self, token: &Token) -> Result<(), CliError> {
+        self.signing = Signing::given(&token.0, &self.bearer)?;
+        Ok(())
     }
 
     /// Another connection, by the same token.
@@ -150,6 +164,21 @@ impl Session {
     ) -> Result<R, CliError> {
         let reply = send(self.timed(request)).await.map_err(CliError::call)?;
         Ok(reply.into_inner())
+    }
+
+    /// Opens a stream, which takes as long as it needs.
+    pub async fn open<Q: Clone, R>(
+        &self,
+        request: Q,
+        send: impl AsyncFn(Request<Q>) -> Result<Response<R>, Status>,
+    ) -> Result<R, CliError> {
+        let opened = match send(Request::new(request.clone())).await {
+            Err(status) if status.code() == Code::Unauthenticated && self.renew().await? => {
+                send(Request::new(request)).await
+            }
+            opened => opened,
+        };
+        Ok(opened.map_err(CliError::call)?.into_inner())
     }
 
     /// Reads all pages, or as many as hold what was asked for, as one reply.

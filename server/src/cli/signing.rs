@@ -74,10 +74,12 @@ pub enum Signing {
 
 impl Signing {
     /// The session that was left by signing in, if one was; its token is replaced where it has expired.
-    pub async fn saved(server: &str, channel: &Channel, bearer: &Bearer) -> Result<Self, CliError> {
-        let Ok(credentials) = Credentials::of_this_user() else {
-            return Ok(Self::Nobody);
-        };
+    pub async fn saved(
+        credentials: Credentials,
+        server: &str,
+        channel: &Channel,
+        bearer: &Bearer,
+    ) -> Result<Self, CliError> {
         let Some(mut saved) = credentials.of(server)? else {
             return Ok(Self::Nobody);
         };
@@ -178,4 +180,108 @@ pub fn in_ms(time: Option<prost_types::Timestamp>) -> u64 {
 /// Now, in milliseconds since 1970.
 pub fn now_ms() -> u64 {
     crate::app::now_ms()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::exchange_server::{OneSession, pair};
+    use tempfile::TempDir;
+    use tonic::transport::Endpoint;
+
+    const SERVER: &str = "http://here";
+
+    struct Here {
+        session: OneSession,
+        channel: Channel,
+        credentials: Credentials,
+        _folder: TempDir,
+    }
+
+    /// A server, and what signing in there has left: the first pair, which is good for so long by the clock of this machine.
+    async fn here(good_for_ms: u64) -> Here {
+        let session = OneSession::default();
+        let address = session.serve().await;
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+        let folder = tempfile::tempdir().expect("a folder");
+        let credentials = Credentials::in_folder(folder.path().into());
+        let (access_token, refresh_token) = pair(0);
+        let saved = Saved {
+            user: "alice".into(),
+            access_token,
+            access_expires_ms: now_ms() + good_for_ms,
+            refresh_token,
+            refresh_expires_ms: now_ms() + 6_000_000,
+        };
+        let locked = credentials.lock().await.expect("nobody has it");
+        locked.save(SERVER, saved).expect("there is room");
+        Here {
+            session,
+            channel: endpoint.connect().await.expect("it listens"),
+            credentials,
+            _folder: folder,
+        }
+    }
+
+    impl Here {
+        async fn sign(&self) -> (Signing, Bearer) {
+            let bearer = Bearer::default();
+            let credentials = self.credentials.clone();
+            let signing = Signing::saved(credentials, SERVER, &self.channel, &bearer).await;
+            (signing.expect("it can be read"), bearer)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_good_is_used_as_it_is() {
+        let here = here(600_000).await;
+        let (_, mut bearer) = here.sign().await;
+        assert_eq!(bearer.token(), Some(pair(0).0));
+        assert_eq!(here.session.exchanges(), 0);
+        let request = bearer.call(Request::new(())).expect("a request");
+        let value = request.metadata().get("authorization").expect("there");
+        assert_eq!(value.to_str().expect("text"), "Bearer access-0");
+        assert!(!format!("{request:?}").contains("access-0"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn many_who_find_an_expired_token_exchange_it_once() {
+        let here = Arc::new(here(0).await);
+        let sign = async |here: Arc<Here>| here.sign().await.1.token();
+        let all: Vec<_> = (0..16).map(|_| tokio::spawn(sign(here.clone()))).collect();
+        for one in all {
+            assert_eq!(one.await.expect("no panic"), Some(pair(1).0));
+        }
+        assert_eq!(here.session.exchanges(), 1);
+        assert!(!here.session.has_ended());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn many_whose_token_is_refused_exchange_it_once() {
+        // By the clock of this machine it is good; by that of the server it is not.
+        let here = Arc::new(here(600_000).await);
+        let mut all = Vec::new();
+        for _ in 0..16 {
+            let (here, (signing, bearer)) = (here.clone(), here.sign().await);
+            all.push(tokio::spawn(async move {
+                let renewed = signing.renew(&here.channel, &bearer).await;
+                (renewed.expect("it is answered"), bearer.token())
+            }));
+        }
+        for one in all {
+            assert_eq!(one.await.expect("no panic"), (true, Some(pair(1).0)));
+        }
+        assert_eq!(here.session.exchanges(), 1);
+        assert!(!here.session.has_ended());
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_over_is_forgotten_and_calls_are_nobodys() {
+        let here = here(0).await;
+        here.session.end();
+        let (signing, bearer) = here.sign().await;
+        assert!(matches!(signing, Signing::Nobody));
+        assert_eq!(bearer.token(), None);
+        assert_eq!(here.credentials.of(SERVER).expect("it can be read"), None);
+    }
 }
