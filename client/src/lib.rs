@@ -16,12 +16,18 @@
 //! # }
 //! ```
 //!
+//! A server with TLS is called by `https://`. [`Server`] says what else there is to say of one: the token of the service (an API key),
+//! authorities that this machine does not know, a certificate to show.
+//!
 //! Everything happens in a task of its own, which never gives up: servers may go and come back, and a lease that is gone is
 //! followed by another registration. A process that ends without [`Registration::end`] is DOWN once its lease has lapsed.
 #![warn(missing_docs)]
 
 mod pause;
 mod registration;
+mod server;
 
 pub use amadeus_proto::v1;
-pub use registration::{AddressError, Registration, State};
+pub use registration::{Registration, State};
+pub use server::{AddressError, Server};
+pub use tonic::transport;

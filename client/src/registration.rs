@@ -1,6 +1,7 @@
 //! A registration that is kept.
 
 use crate::pause::Pause;
+use crate::server::{AddressError, Bearer, Server};
 use amadeus_proto::v1;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
@@ -8,7 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 use v1::graph_service_client::GraphServiceClient;
 use v1::liveness_service_client::LivenessServiceClient;
@@ -19,22 +21,8 @@ const CALLS: u32 = 3;
 /// How long a server may take to let a client connect, and to answer a registration.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// An address that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AddressError {
-    /// There is none.
-    #[error("no server was named: give at least one address such as http://127.0.0.1:50051")]
-    None,
-    /// One of them is not an address.
-    #[error("{address:?} is not the address of a server: write http://HOST:PORT")]
-    Invalid {
-        /// Which.
-        address: String,
-        /// Why.
-        #[source]
-        cause: tonic::transport::Error,
-    },
-}
+/// A connection whose calls carry the token.
+type Calls = InterceptedService<Channel, Bearer>;
 
 /// How a registration stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,17 +53,20 @@ impl Registration {
         service: v1::Service,
         ttl: Duration,
     ) -> Result<Self, AddressError> {
-        let endpoint = |address: &str| {
-            let parsed = Endpoint::from_shared(address.to_owned());
-            parsed.map_err(|cause| AddressError::Invalid {
-                address: address.to_owned(),
-                cause,
-            })
-        };
-        let mut servers = servers
-            .into_iter()
-            .map(|address| endpoint(address.as_ref()).map(|e| e.connect_timeout(PATIENCE)))
-            .collect::<Result<Vec<_>, _>>()?;
+        let servers = servers.into_iter();
+        let servers = servers.map(|address| Server::at(address.as_ref()));
+        Self::keep_at(servers.collect::<Result<_, _>>()?, service, ttl)
+    }
+
+    /// The same, with servers that are called with a token, or trusted by other authorities than those of this machine.
+    ///
+    /// # Errors
+    /// [`AddressError::None`].
+    pub fn keep_at(
+        mut servers: Vec<Server>,
+        service: v1::Service,
+        ttl: Duration,
+    ) -> Result<Self, AddressError> {
         if servers.is_empty() {
             return Err(AddressError::None);
         }
@@ -127,7 +118,7 @@ impl Registration {
 /// The task behind a registration.
 struct Keeper {
     /// The last is the next to be tried.
-    servers: Vec<Endpoint>,
+    servers: Vec<Server>,
     service: v1::Service,
     ttl: Duration,
     lease: Option<String>,
@@ -190,9 +181,9 @@ impl Keeper {
         let Some(server) = self.servers.last() else {
             return Over::Ending;
         };
-        let channel = match server.connect().await {
+        let channel = match connect(server).await {
             Ok(channel) => channel,
-            Err(error) => return Over::Failed(error.to_string()),
+            Err(why) => return Over::Failed(why),
         };
         if self.lease.is_none() {
             match timeout(PATIENCE, self.register(channel.clone())).await {
@@ -213,7 +204,7 @@ impl Keeper {
         self.call(channel, pause).await
     }
 
-    async fn register(&self, channel: Channel) -> Result<String, Status> {
+    async fn register(&self, channel: Calls) -> Result<String, Status> {
         let mut service = self.service.clone();
         service.set_health(*self.heard.borrow());
         let request = v1::RegisterServiceRequest {
@@ -234,7 +225,7 @@ impl Keeper {
 
     /// Calls three times within each time to live, and with each word of how the service is. A call that is not answered
     /// before the next one is due is the end of the connection: then there is time for another server.
-    async fn call(&mut self, channel: Channel, pause: &mut Pause) -> Over {
+    async fn call(&mut self, channel: Calls, pause: &mut Pause) -> Over {
         let Some(lease) = self.lease.clone() else {
             return Over::Gone;
         };
@@ -292,7 +283,7 @@ impl Keeper {
             return;
         };
         let revoking = async {
-            let channel = server.connect().await.map_err(|e| e.to_string())?;
+            let channel = connect(server).await?;
             let request = v1::RevokeLeaseRequest {
                 lease_id: lease.clone(),
                 reason: "the service ends".into(),
@@ -308,6 +299,14 @@ impl Keeper {
             Ok(Err(why)) => tracing::warn!(why, "the lease was not given back: it lapses"),
             Err(_) => tracing::warn!("the lease was not given back in time: it lapses"),
         }
+    }
+}
+
+async fn connect(server: &Server) -> Result<Calls, String> {
+    match timeout(PATIENCE, server.endpoint.connect()).await {
+        Ok(Ok(channel)) => Ok(InterceptedService::new(channel, server.bearer.clone())),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("there was no connection in time".into()),
     }
 }
 

@@ -4,7 +4,7 @@
 //! the store before, starts what runs after, and ends everything in reverse: health first, then calls, then the committer,
 //! then the store.
 
-use crate::auth::GateLayer;
+use crate::access::{Access, AccessError};
 use crate::committer::CommitterTask;
 use crate::config::{Config, ConfigError, Reflection, ServeArgs};
 use crate::connection::Peer;
@@ -26,6 +26,7 @@ use crate::store::ServerStore;
 use crate::tls::{Certificates, Door, Protocol, TlsError};
 use amadeus_proto::FILE_DESCRIPTOR_SET;
 use amadeus_proto::v1::admin_service_server::AdminServiceServer;
+use amadeus_proto::v1::auth_service_server::AuthServiceServer;
 use amadeus_proto::v1::graph_service_server::GraphServiceServer;
 use amadeus_proto::v1::liveness_service_server::LivenessServiceServer;
 use amadeus_proto::v1::query_service_server::QueryServiceServer;
@@ -75,6 +76,9 @@ pub enum ServeError {
     /// The rows of the leases cannot be opened.
     #[error("the rows of the leases cannot be opened: {0}")]
     Leases(#[from] LeaseRowsError),
+    /// Who may do what cannot be known.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// A part could not be built.
     #[error(transparent)]
     Part(#[from] ResolveError),
@@ -222,6 +226,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let app = App::build(args, &opened, shared_keeper.as_ref(), certificates.as_ref());
     let graph: Arc<Graph> = (*app.part(GRAPH)?).clone();
     let metrics = app.part(METRICS)?;
+    let access = Access::open(args, &opened, metrics.clone()).await?;
     let grpc = listen(args.listen, "gRPC").await?;
     let http = listen(args.http, "HTTP").await?;
     let at = |listener: &TcpListener, wanted: SocketAddr| listener.local_addr().unwrap_or(wanted);
@@ -287,6 +292,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
             () = asked.begun() => Ok(()),
         };
         if let Err(error) = loaded {
+            access.end().await;
             store.end().await;
             return Err(error.into());
         }
@@ -318,9 +324,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let mut calls = tokio::spawn(serve_calls(
         grpc,
         (*app.part(CONTEXT)?).clone(),
-        metrics.clone(),
+        &metrics,
         health_service,
-        args.reflection,
+        &access,
+        args,
         (*stopping).clone(),
     )?);
 
@@ -350,6 +357,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tracing::warn!("the grace period is over: calls that are still open are cut");
         calls.abort();
     }
+    access.end().await;
     store.end().await;
     http.abort();
     tracing::info!(revision = graph.revisions().0, "ended");
@@ -391,16 +399,15 @@ impl Running {
 }
 
 /// The gRPC side as a future that ends when `stopping` has begun and the last call has ended.
-fn serve_calls(
+fn serve_calls<H: tonic_health::pb::health_server::Health>(
     incoming: Door,
     context: Arc<Context>,
-    metrics: Arc<Metrics>,
-    health: tonic_health::pb::health_server::HealthServer<
-        impl tonic_health::pb::health_server::Health,
-    >,
-    reflection: Reflection,
+    metrics: &Arc<Metrics>,
+    health: tonic_health::pb::health_server::HealthServer<H>,
+    access: &Access,
+    args: &ServeArgs,
     stopping: Shutdown,
-) -> Result<impl Future<Output = Result<(), tonic::transport::Error>>, ServeError> {
+) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<H>, ServeError> {
     let describing = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -408,7 +415,7 @@ fn serve_calls(
     };
     let wrong =
         |error: tonic_reflection::server::Error| ServeError::Ended("reflection", error.to_string());
-    let (v1, v1alpha) = match reflection {
+    let (v1, v1alpha) = match args.reflection {
         Reflection::Off => (None, None),
         Reflection::Open | Reflection::SignedIn => (
             Some(describing().build_v1().map_err(wrong)?),
@@ -416,8 +423,8 @@ fn serve_calls(
         ),
     };
     let router = tonic::transport::Server::builder()
-        .layer(CallLayer::new(&metrics))
-        .layer(GateLayer::trusting(metrics.clone()))
+        .layer(CallLayer::new(metrics))
+        .layer(access.gate(args))
         .max_concurrent_streams(STREAMS)
         .http2_max_pending_accept_reset_streams(Some(RESETS))
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
@@ -435,6 +442,10 @@ fn serve_calls(
         )
         .add_service(
             LivenessServiceServer::new(LivenessRpc::new(context.clone()))
+                .max_decoding_message_size(MESSAGE_BYTES),
+        )
+        .add_service(
+            AuthServiceServer::new(access.auth_rpc(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),
         )
         .add_service(

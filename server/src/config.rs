@@ -91,6 +91,42 @@ pub struct ServeArgs {
     #[arg(long, env = "AMADEUS_TOKEN_KEYS", value_name = "FILE")]
     pub token_keys: Option<PathBuf>,
 
+    /// Calls a second that one principal may make where one has to sign in; 0: any number
+    #[arg(
+        long,
+        env = "AMADEUS_PRINCIPAL_CALLS",
+        default_value_t = 20_000,
+        value_name = "N"
+    )]
+    pub principal_calls: u32,
+
+    /// Bytes of requests a second; 0: any number
+    #[arg(
+        long,
+        env = "AMADEUS_PRINCIPAL_BYTES",
+        default_value_t = 128 * 1024 * 1024,
+        value_name = "BYTES"
+    )]
+    pub principal_bytes: u32,
+
+    /// Calls of one principal that may be under way, streams left out; 0: any number
+    #[arg(
+        long,
+        env = "AMADEUS_PRINCIPAL_IN_FLIGHT",
+        default_value_t = 4_096,
+        value_name = "N"
+    )]
+    pub principal_in_flight: u32,
+
+    /// Streams that one principal may have open; 0: any number
+    #[arg(
+        long,
+        env = "AMADEUS_PRINCIPAL_STREAMS",
+        default_value_t = 1_024,
+        value_name = "N"
+    )]
+    pub principal_streams: u32,
+
     /// Seconds that calls in flight may take after SIGTERM or Ctrl-C
     #[arg(long, env = "AMADEUS_GRACE", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub grace: u64,
@@ -225,7 +261,7 @@ pub struct Config {
 }
 
 /// The keys of a file, with the parser of each.
-const KEYS: [(&str, Set); 19] = [
+const KEYS: [(&str, Set); 23] = [
     ("listen", |args, value| {
         parse(value, |text| {
             text.parse()
@@ -271,6 +307,18 @@ const KEYS: [(&str, Set); 19] = [
             args.token_keys = Some(text.into());
             Ok(())
         })
+    }),
+    ("principal_calls", |args, value| {
+        whole(value, 0).map(|n| args.principal_calls = n)
+    }),
+    ("principal_bytes", |args, value| {
+        whole(value, 0).map(|n| args.principal_bytes = n)
+    }),
+    ("principal_in_flight", |args, value| {
+        whole(value, 0).map(|n| args.principal_in_flight = n)
+    }),
+    ("principal_streams", |args, value| {
+        whole(value, 0).map(|n| args.principal_streams = n)
     }),
     ("grace", |args, value| {
         whole(value, 0).map(|n| args.grace = n)
@@ -364,6 +412,10 @@ impl Config {
             "reflection" => quoted(&name_of(args.reflection)),
             "insecure" => args.insecure.to_string(),
             "token_keys" => path(&args.token_keys),
+            "principal_calls" => args.principal_calls.to_string(),
+            "principal_bytes" => args.principal_bytes.to_string(),
+            "principal_in_flight" => args.principal_in_flight.to_string(),
+            "principal_streams" => args.principal_streams.to_string(),
             "grace" => args.grace.to_string(),
             "log_format" => quoted(&name_of(args.log_format)),
             "log" => quoted(&args.log),

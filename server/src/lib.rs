@@ -2,6 +2,7 @@
 //!
 //! Everything that decides is in `kg-core`; here bytes come in and go out, a store is opened, a task commits, and signals end it.
 
+pub mod access;
 pub mod app;
 pub mod auth;
 pub mod cli;

@@ -47,6 +47,7 @@ pub struct Metrics {
     lease_transitions: IntCounterVec,
     denied: IntCounterVec,
     limited: IntCounterVec,
+    left_out: IntCounter,
     tls_handshakes: IntCounterVec,
     tls_reloads: IntCounterVec,
     sign_ins: IntCounterVec,
@@ -88,6 +89,11 @@ impl Metrics {
             "Watchers that had to begin again",
         )?;
         registry.register(Box::new(resyncs.clone()))?;
+        let left_out = IntCounter::new(
+            "amadeus_audit_left_out_total",
+            "Security events that came faster than the audit log took them",
+        )?;
+        registry.register(Box::new(left_out.clone()))?;
         Ok(Self {
             started: counters("grpc_server_started_total", "Calls begun", &rpc)?,
             handled: counters(
@@ -138,6 +144,7 @@ impl Metrics {
             )?,
             watchers: gauge("amadeus_watchers", "Open watches")?,
             resyncs,
+            left_out,
             degraded: gauges(
                 "amadeus_degraded",
                 "1 while a component does not do what it should",
@@ -202,6 +209,11 @@ impl Metrics {
             "not_allowed"
         };
         self.denied.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts security events that did not reach the audit log.
+    pub(crate) fn events_left_out(&self, events: u64) {
+        self.left_out.inc_by(events);
     }
 
     /// Counts a call whose principal had reached a limit.

@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod deny;
 mod faults;
 mod fuzz;
 mod long;
@@ -40,7 +41,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Format, lints, unit, integration and doc tests, models, seeded bugs of the core, and the Python client against the real server
+    /// Format, dependencies, lints, unit, integration and doc tests, models, seeded bugs of the core, and the Python client against the real server
     Test,
     /// The models of what threads share, each with the controls that it has to catch
     Loom(Controls),
@@ -60,6 +61,8 @@ enum Command {
     Siege(long::Siege),
     /// Every fuzz target for some seconds: what has to hold for whatever comes from outside
     Fuzz(fuzz::Fuzz),
+    /// What the tree of dependencies may hold, and what is known against any of it
+    Deny,
     /// The benches, each beside its rivals: ratios, what they are held to, and docs/BENCHMARKS.md
     Bench(bench::Bench),
     /// The end-to-end tests alone: the real binary, driven over gRPC from Python
@@ -105,6 +108,7 @@ fn main() -> ExitCode {
         Command::Stop(wanted) => long::stop(&wanted),
         Command::Siege(wanted) => long::siege(&wanted),
         Command::Fuzz(wanted) => fuzz::run(&wanted),
+        Command::Deny => deny::run(),
         Command::Bench(wanted) => bench::run(&wanted),
         Command::E2e(wanted) => python::run(&wanted),
     };

@@ -6,7 +6,7 @@
 use crate::step;
 use crate::tally::Tally;
 use crate::workspace::{cargo, server_binary};
-use crate::{E2e, loom, prove, python};
+use crate::{E2e, deny, loom, prove, python};
 use std::process::Command;
 
 /// Installs the servers that tests need, where they are missing and this may be done. Tests that find none are skipped, and
@@ -39,6 +39,7 @@ pub fn run() -> Tally {
     let mut total = Tally::default();
     install();
     total += step::check("Format", cargo().args(["fmt", "--all", "--check"]));
+    total += deny::run();
     total += step::check(
         "Lints",
         cargo().args([

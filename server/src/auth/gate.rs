@@ -208,7 +208,7 @@ impl Call {
             Ok(using) => Arc::new(using),
             Err(reached) => {
                 self.shared.gate.metrics.limited(reached.name);
-                return status::retry_after(&reached, reached.retry).into_http();
+                return status::retry_after(reached, reached.retry).into_http();
             }
         };
         request.extensions_mut().insert(Caller {

@@ -15,6 +15,7 @@ pub mod keyring;
 pub mod password;
 mod policy;
 mod principal;
+pub mod recorder;
 mod rules;
 pub mod secret;
 mod session;

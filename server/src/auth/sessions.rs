@@ -68,6 +68,9 @@ struct Inner {
     /// The epoch at which that was done. Held during the look, so that there is one at a time.
     settled: tokio::sync::Mutex<Option<u64>>,
     changed: Notify,
+    /// Where a test makes a look-up wait that has its answer and has not remembered it.
+    #[cfg(test)]
+    halt: tests::Halt,
 }
 
 /// What a call presents, as far as it can be told without the store.
@@ -92,6 +95,8 @@ impl Sessions {
             looked_at: Mutex::default(),
             settled: tokio::sync::Mutex::default(),
             changed: Notify::new(),
+            #[cfg(test)]
+            halt: tests::Halt::default(),
         }))
     }
 
@@ -240,6 +245,8 @@ impl Inner {
         let mut looked_at = *lock(&self.looked_at);
         let mut found = subject.find(&self.store, (self.clock)()).await?;
         found.expires_ms = found.expires_ms.or(token_expires_ms);
+        #[cfg(test)]
+        self.halt.wait().await;
         let session = self
             .known
             .put(digest, subject.clone(), found, (self.clock)())?;

@@ -6,6 +6,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use amadeus_proto::v1::{self, Consistency, consistency::Level};
 use clap::{Args, ValueEnum};
 
+use super::way::WayArgs;
+
 /// Flags of every client command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Client options")]
@@ -13,17 +15,38 @@ pub struct ClientArgs {
     /// How to show what the server answers: a table for people, the whole reply for programs
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
     pub output: Output,
-    /// The server
+    #[command(flatten)]
+    pub way: WayArgs,
+    /// Access token or API key to call with; without it, that of `amadeus login`
     #[arg(
         long,
         global = true,
-        env = "AMADEUS_ADDR",
-        default_value = "http://127.0.0.1:50051"
+        env = "AMADEUS_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
     )]
-    pub addr: String,
+    pub token: Option<Token>,
     /// How long one call may take; imports, exports and watches take as long as they need
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
+}
+
+/// A token, which is shown nowhere.
+#[derive(Clone)]
+pub struct Token(pub String);
+
+impl std::str::FromStr for Token {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(..)")
+    }
 }
 
 /// The forms of a shown reply.

@@ -4,12 +4,15 @@ use clap::{Args, Subcommand};
 
 use super::{
     admin::{BackupCommand, RestoreArgs},
+    audit::AuditArgs,
     bench::BenchArgs,
     documents::{GetArgs, RmArgs, SetArgs},
     entities::EntityCommand,
     export::ExportArgs,
     import::ImportArgs,
+    keys::KeyCommand,
     leases::LeaseCommand,
+    login::{LoginArgs, LogoutArgs, RegisterArgs},
     overview::{DescribeArgs, PruneArgs, ValidateArgs},
     pictures::{DocsArgs, VizArgs},
     queries::{
@@ -18,6 +21,7 @@ use super::{
     },
     relations::RelationCommand,
     services::ServiceCommand,
+    users::UserCommand,
     watch::WatchArgs,
 };
 
@@ -118,6 +122,40 @@ Examples:
     Watch(WatchArgs),
     /// How the server is
     Status,
+    /// Sign in; the commands that follow are yours, at this address
+    #[command(after_help = "\
+The session is kept in ~/.config/amadeus, readable by you alone, and goes on by itself until it has not been used for long. Programs
+do better with a key: `amadeus key create`.
+
+Examples:
+  amadeus login alice
+  amadeus login alice@example.com --addr https://graph.example.com:50051
+  amadeus login alice --password-stdin < password.txt
+  export AMADEUS_TOKEN=$(amadeus login alice --print-token)   # for a shell, and nothing is saved")]
+    Login(LoginArgs),
+    /// Sign out, at this address
+    Logout(LogoutArgs),
+    /// Who you are there, and what you may do
+    Whoami,
+    /// Make a user of your own, who has no role yet; with the setup token the first administrator
+    #[command(after_help = "\
+Examples:
+  amadeus register alice --email alice@example.com
+  amadeus register root --setup-token TOKEN        # the token that the server showed when it started")]
+    Register(RegisterArgs),
+    /// Users: create, show, list, change, delete, password, roles, profile
+    #[command(subcommand)]
+    User(UserCommand),
+    /// API keys for programs: create, list, revoke
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Who did what, and who was refused
+    #[command(after_help = "\
+Examples:
+  amadeus audit --from 2h --outcome refused
+  amadeus audit --actor alice --action commit
+  amadeus audit --follow -o json | jq .")]
+    Audit(AuditArgs),
     /// Leases of services: list, take, keep, end
     #[command(subcommand)]
     Lease(LeaseCommand),

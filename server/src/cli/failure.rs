@@ -14,7 +14,7 @@ Exit codes:
   1  failed
   2  the command line is wrong
   3  not found
-  4  refused: it exists already, somebody else changed it, or something stands in the way
+  4  refused: not signed in, not allowed, it exists already, somebody else changed it, or something stands in the way
   5  the server cannot be reached, is closing, or took too long";
 
 /// Why a command did not do what it was asked to.
@@ -73,10 +73,14 @@ impl CliError {
             Self::File { .. } | Self::Output(_) | Self::Reply(_) | Self::Stopped(_) => 1,
             Self::Usage(_) => 2,
             Self::Connect { .. } => 5,
-            Self::Call { status, .. } if was_lost(status) => 5,
+            Self::Call { status, .. } if was_lost(status) || was_garbled(status) => 5,
             Self::Call { status, .. } => match status.code() {
                 Code::NotFound => 3,
-                Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition => 4,
+                Code::AlreadyExists
+                | Code::Aborted
+                | Code::FailedPrecondition
+                | Code::Unauthenticated
+                | Code::PermissionDenied => 4,
                 Code::Unavailable | Code::DeadlineExceeded => 5,
                 _ => 1,
             },
@@ -86,9 +90,14 @@ impl CliError {
     /// What to do about it, if there is something.
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Connect { .. } => Some(
-                "start a server with `amadeus serve`, or name another with --addr or AMADEUS_ADDR"
-                    .to_owned(),
+            Self::Connect { cause, .. } => Some(
+                match tls_error(cause) {
+                    Some(error) => tls_hint(error),
+                    None => {
+                        "start a server with `amadeus serve`, or name another with --addr or AMADEUS_ADDR"
+                    }
+                }
+                .to_owned(),
             ),
             Self::Call { status, request_id } => call_hint(status, request_id.as_deref()),
             Self::Usage(_) => Some("see `amadeus --help`, or the same behind a command".to_owned()),
@@ -106,6 +115,52 @@ pub fn was_lost(status: &Status) -> bool {
     matches!(status.code(), Code::Unknown | Code::Cancelled) && status.source().is_some()
 }
 
+/// Whether what came back was no gRPC, as it is where one side speaks TLS and the other does not.
+fn was_garbled(status: &Status) -> bool {
+    status.code() == Code::Internal && status.source().is_some()
+}
+
+/// What TLS found wrong, somewhere below.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        // An error of IO is no source of what it wraps: it passes for it.
+        let wrapped = error
+            .downcast_ref::<io::Error>()
+            .and_then(|error| error.get_ref())
+            .and_then(|wrapped| wrapped.downcast_ref());
+        if let Some(found) = error.downcast_ref().or(wrapped) {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn tls_hint(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError as Bad;
+    match error {
+        rustls::Error::InvalidCertificate(Bad::UnknownIssuer) => {
+            "the server's certificate is not trusted: give the authority that signed it with --ca"
+        }
+        rustls::Error::InvalidCertificate(
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. },
+        ) => {
+            "the server's certificate is for another name: call the server by a name that is in it"
+        }
+        rustls::Error::InvalidCertificate(_) => {
+            "the server's certificate is not good: the server needs another"
+        }
+        rustls::Error::InvalidMessage(_) => {
+            "what answers there speaks no TLS: if it is the server, call it by http://"
+        }
+        rustls::Error::AlertReceived(_) => {
+            "the server did not accept what it was shown: it may want another --client-cert"
+        }
+        _ => "no TLS could be agreed on",
+    }
+}
+
 fn call_hint(status: &Status, request_id: Option<&str>) -> Option<String> {
     let unknown =
         was_lost(status) || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
@@ -113,6 +168,9 @@ fn call_hint(status: &Status, request_id: Option<&str>) -> Option<String> {
         return Some(format!(
             "whether it was done is not known; repeat the command with `--request-id {id}` and it is done once"
         ));
+    }
+    if was_garbled(status) || was_lost(status) {
+        return Some("try again; or, if the server speaks TLS, call it by https://".to_owned());
     }
     let hint = match status.code() {
         Code::Aborted => "somebody changed it meanwhile; read it again and repeat",
@@ -128,6 +186,10 @@ fn call_hint(status: &Status, request_id: Option<&str>) -> Option<String> {
         Code::Unimplemented => {
             "this server does not offer that; compare versions with `amadeus status`"
         }
+        Code::Unauthenticated => {
+            "sign in with `amadeus login`, or give a token with --token or AMADEUS_TOKEN"
+        }
+        Code::PermissionDenied => "`amadeus whoami` shows what you may do",
         Code::DataLoss => "the store is damaged; restore a backup with `amadeus restore`",
         Code::Internal => "this is a bug in the server; its log has the cause",
         _ => return None,
@@ -141,9 +203,10 @@ impl fmt::Display for CliError {
             Self::Usage(message) | Self::Reply(message) | Self::Stopped(message) => {
                 f.write_str(message)?
             }
-            Self::Connect { addr, cause } => {
-                write!(f, "nobody answers at {addr}: {}", innermost(cause))?
-            }
+            Self::Connect { addr, cause } => match tls_error(cause) {
+                Some(error) => write!(f, "no connection to {addr}: {error}")?,
+                None => write!(f, "nobody answers at {addr}: {}", innermost(cause))?,
+            },
             Self::Call { status, .. } => write_status(f, status)?,
             Self::File { path, cause } => write!(f, "{}: {cause}", path.display())?,
             Self::Output(cause) => write!(f, "standard output: {cause}")?,
@@ -174,7 +237,12 @@ fn write_status(f: &mut fmt::Formatter<'_>, status: &Status) -> fmt::Result {
     } else {
         &table::visible(status.message())
     };
-    match (in_words(status.code()), message) {
+    let words = if was_garbled(status) {
+        "what answers there speaks no gRPC"
+    } else {
+        in_words(status.code())
+    };
+    match (words, message) {
         (words, "") => write!(f, "{words}")?,
         (words, message) => write!(f, "{words}: {message}")?,
     }
@@ -219,7 +287,7 @@ fn in_words(code: Code) -> &'static str {
 }
 
 /// The transport's own words are only "transport error"; the reason is at the bottom.
-fn innermost(error: &dyn Error) -> String {
+pub fn innermost(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
@@ -245,6 +313,8 @@ mod tests {
             (Code::DeadlineExceeded, 5),
             (Code::OutOfRange, 1),
             (Code::Internal, 1),
+            (Code::Unauthenticated, 4),
+            (Code::PermissionDenied, 4),
         ] {
             let error = CliError::call(Status::new(code, "because"));
             assert_eq!(error.exit_number(), exit, "{code:?}");

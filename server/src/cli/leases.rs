@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use amadeus_proto::v1::{
-    GrantLeaseRequest, KeepAliveRequest, Lease, ListLeasesRequest, RevokeLeaseRequest,
+    GrantLeaseRequest, KeepAliveRequest, KeepAliveResponse, Lease, ListLeasesRequest,
+    RevokeLeaseRequest,
 };
 use clap::{Args, Subcommand};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Streaming};
 
 use super::{
     args::{Health, ListArgs, WriteArgs},
@@ -139,12 +141,7 @@ async fn keep(session: &mut Session, args: LeaseGrantArgs) -> Result<(), CliErro
         lease.id,
         args.ttl / 3
     ));
-    let (calls, waiting) = mpsc::channel(1);
-    let stream = session
-        .liveness()
-        .keep_alive(ReceiverStream::new(waiting))
-        .await;
-    let mut answers = stream.map_err(CliError::call)?.into_inner();
+    let (mut calls, mut answers) = calling(session).await?;
     let mut due = tokio::time::interval(args.ttl / 3);
     let mut ended = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
@@ -154,9 +151,14 @@ async fn keep(session: &mut Session, args: LeaseGrantArgs) -> Result<(), CliErro
                 // Where it cannot be sent the answer says why.
                 let _ = calls.send(call).await;
             }
-            answer = answers.message() => match answer.map_err(CliError::call)? {
-                None => return Err(CliError::Usage("the server ended the stream of calls".into())),
-                Some(answer) => match answer.lost.first() {
+            answer = answers.message() => match answer {
+                // A stream ends with the token that it was opened by.
+                Err(status) if status.code() == Code::Unauthenticated && session.renew().await? => {
+                    (calls, answers) = calling(session).await?;
+                }
+                Err(status) => return Err(CliError::call(status)),
+                Ok(None) => return Err(CliError::Usage("the server ended the stream of calls".into())),
+                Ok(Some(answer)) => match answer.lost.first() {
                     Some(lost) if lost.gone => return Err(CliError::Usage(lost.message.clone())),
                     Some(lost) => out::note(&format!("not kept yet: {}", table::visible(&lost.message))),
                     None => {}
@@ -165,6 +167,18 @@ async fn keep(session: &mut Session, args: LeaseGrantArgs) -> Result<(), CliErro
             _ = &mut ended => return revoke(session, &lease.id, &args.write).await,
         }
     }
+}
+
+/// A stream of calls, and one of answers.
+async fn calling(
+    session: &Session,
+) -> Result<(mpsc::Sender<KeepAliveRequest>, Streaming<KeepAliveResponse>), CliError> {
+    let (calls, waiting) = mpsc::channel(1);
+    let stream = session
+        .liveness()
+        .keep_alive(ReceiverStream::new(waiting))
+        .await;
+    Ok((calls, stream.map_err(CliError::call)?.into_inner()))
 }
 
 fn one(lease: &Lease) -> String {
@@ -206,7 +220,7 @@ fn in_ms(time: Option<&prost_types::Duration>) -> String {
 }
 
 /// A number and its unit.
-fn ttl(text: &str) -> Result<Duration, String> {
+pub(super) fn ttl(text: &str) -> Result<Duration, String> {
     let unit_at = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

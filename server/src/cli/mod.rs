@@ -7,19 +7,28 @@
 
 mod admin;
 mod args;
+mod audit;
 mod bench;
 mod command;
+mod credentials;
 mod documents;
 mod entities;
 mod entity_ref;
+#[cfg(test)]
+mod exchange_server;
 mod export;
 mod failure;
+mod first_admin;
+mod grants;
 mod import;
+mod keys;
 mod leases;
 mod literal;
+mod login;
 mod out;
 mod overview;
 mod page;
+mod password;
 mod pictures;
 mod progress;
 mod queries;
@@ -28,8 +37,11 @@ mod render;
 mod run;
 mod services;
 mod session;
+mod signing;
 mod table;
+mod users;
 mod watch;
+mod way;
 
 pub use args::ClientArgs;
 pub use command::ClientCommand;

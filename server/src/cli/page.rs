@@ -2,10 +2,11 @@
 
 use amadeus_proto::v1::{
     DependenciesRequest, DependenciesResponse, FindByCapabilityRequest, FindByCapabilityResponse,
-    ImpactRequest, ImpactResponse, ListBackupsRequest, ListBackupsResponse, ListEntitiesRequest,
-    ListEntitiesResponse, ListLeasesRequest, ListLeasesResponse, ListRelationsRequest,
-    ListRelationsResponse, ListServicesRequest, ListServicesResponse, NeighborsRequest,
-    NeighborsResponse, SearchRequest, SearchResponse, ValidateRequest, ValidateResponse,
+    ImpactRequest, ImpactResponse, ListApiKeysRequest, ListApiKeysResponse, ListBackupsRequest,
+    ListBackupsResponse, ListEntitiesRequest, ListEntitiesResponse, ListLeasesRequest,
+    ListLeasesResponse, ListRelationsRequest, ListRelationsResponse, ListServicesRequest,
+    ListServicesResponse, ListUsersRequest, ListUsersResponse, NeighborsRequest, NeighborsResponse,
+    SearchRequest, SearchResponse, ValidateRequest, ValidateResponse,
 };
 
 /// A request that asks for one page.
@@ -62,6 +63,8 @@ pages! {
     ListRelationsRequest => ListRelationsResponse[relations],
     ListBackupsRequest => ListBackupsResponse[backups],
     ListLeasesRequest => ListLeasesResponse[leases],
+    ListUsersRequest => ListUsersResponse[users],
+    ListApiKeysRequest => ListApiKeysResponse[api_keys],
     ValidateRequest => ValidateResponse[findings],
     DependenciesRequest => DependenciesResponse[hits],
     ImpactRequest => ImpactResponse[hits],

@@ -5,14 +5,15 @@ use std::process::ExitCode;
 use super::{
     admin,
     args::ClientArgs,
-    bench,
+    audit, bench,
     command::ClientCommand,
     documents, entities, export,
     failure::CliError,
-    import, leases,
+    first_admin, import, keys, leases, login,
     out::{self, Out},
     overview, pictures, queries, relations, services,
     session::Session,
+    users::{self, UserCommand},
     watch,
 };
 
@@ -30,23 +31,32 @@ pub async fn run(args: ClientArgs, command: ClientCommand, whole: clap::Command)
 
 async fn carry_out(
     args: ClientArgs,
-    command: ClientCommand,
+    mut command: ClientCommand,
     whole: clap::Command,
 ) -> Result<(), CliError> {
     if let ClientCommand::Completions(completions) = command {
         return complete(completions.shell, whole);
     }
-    let mut session = Session::connect(&args).await?;
-    let result = dispatch(&mut session, &args, command).await;
+    if let ClientCommand::User(UserCommand::Create(mut create)) = command {
+        if let Some(url) = create.store.take() {
+            return first_admin::create(&args, &url, *create).await;
+        }
+        command = ClientCommand::User(UserCommand::Create(create));
+    }
+    let mut session = match command {
+        ClientCommand::Logout(logout) => return login::logout(&args, logout).await,
+        // These make the session by which the others call.
+        ClientCommand::Login(_) | ClientCommand::Register(_) => {
+            Session::connect_as_nobody(&args).await?
+        }
+        _ => Session::connect(&args).await?,
+    };
+    let result = dispatch(&mut session, command).await;
     // What was shown before a failure is shown all the same.
     session.out.flush().and(result)
 }
 
-async fn dispatch(
-    session: &mut Session,
-    args: &ClientArgs,
-    command: ClientCommand,
-) -> Result<(), CliError> {
+async fn dispatch(session: &mut Session, command: ClientCommand) -> Result<(), CliError> {
     match command {
         ClientCommand::Import(import) => import::import(session, import).await,
         ClientCommand::Export(export) => export::export(session, export).await,
@@ -72,11 +82,18 @@ async fn dispatch(
         ClientCommand::Prune(prune) => overview::prune(session, prune).await,
         ClientCommand::Watch(watch) => watch::run(session, watch).await,
         ClientCommand::Status => admin::status(session).await,
+        ClientCommand::Login(login) => login::login(session, login).await,
+        ClientCommand::Whoami => login::whoami(session).await,
+        ClientCommand::Register(register) => login::register(session, register).await,
+        ClientCommand::User(user) => users::run(session, user).await,
+        ClientCommand::Key(key) => keys::run(session, key).await,
+        ClientCommand::Audit(audit) => audit::run(session, audit).await,
         ClientCommand::Lease(lease) => leases::run(session, lease).await,
         ClientCommand::Backup(backup) => admin::backup(session, backup).await,
         ClientCommand::Restore(restore) => admin::restore(session, restore).await,
-        ClientCommand::Bench(bench) => bench::run(session, &args.addr, bench).await,
-        ClientCommand::Completions(_) => Ok(()),
+        ClientCommand::Bench(bench) => bench::run(session, bench).await,
+        // Carried out before there was a session.
+        ClientCommand::Logout(_) | ClientCommand::Completions(_) => Ok(()),
     }
 }
 

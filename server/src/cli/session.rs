@@ -1,36 +1,44 @@
 //! One connection to a server, and how calls over it are made: with a deadline, again when the server was not available,
-//! page after page. Replies are shown in the form that was asked for.
+//! page after page, by a token that is replaced when it has expired. Replies are shown in the form that was asked for.
 
 use std::time::Duration;
 
 use amadeus_proto::v1::{
-    admin_service_client::AdminServiceClient, graph_service_client::GraphServiceClient,
-    liveness_service_client::LivenessServiceClient, query_service_client::QueryServiceClient,
+    admin_service_client::AdminServiceClient, auth_service_client::AuthServiceClient,
+    graph_service_client::GraphServiceClient, liveness_service_client::LivenessServiceClient,
+    query_service_client::QueryServiceClient, user_service_client::UserServiceClient,
 };
 use prost::{Message, Name};
 use tonic::{
-    Code, Request, Response, Status,
-    transport::{Channel, Endpoint},
+    Code, Request, Response, Status, service::interceptor::InterceptedService, transport::Channel,
 };
 
 use super::{
-    args::{ClientArgs, ListArgs, Output},
+    args::{ClientArgs, ListArgs, Output, Token},
+    credentials::Credentials,
     failure::{CliError, was_lost},
     out::Out,
     page::{Page, PageRequest},
     render,
+    signing::{Bearer, Signing},
+    way::Way,
 };
 
 /// Replies stay below 4 MiB; the rest is room for servers that are told otherwise.
 const MAX_REPLY_BYTES: usize = 64 << 20;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often an unavailable server is asked again, the pause doubling each time: 1.5 s in all, enough for a restart that
 /// finds its store warm.
 const RETRY_PAUSES_MS: [u64; 4] = [100, 200, 400, 800];
 
+/// A connection whose calls carry the token of whoever makes them.
+pub type Calls = InterceptedService<Channel, Bearer>;
+
 /// A connection and a way to show what comes over it.
 pub struct Session {
+    way: Way,
     channel: Channel,
+    bearer: Bearer,
+    signing: Signing,
     timeout: Duration,
     /// The form in which replies are shown.
     pub output: Output,
@@ -39,34 +47,93 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects, or says that nobody answers.
+    /// Connects, or says that nobody answers. Calls are those of the token that was given, else of the certificate, else of
+    /// who has signed in at this server.
     pub async fn connect(args: &ClientArgs) -> Result<Self, CliError> {
+        let mut session = Self::connect_as_nobody(args).await?;
+        session.signing = match &args.token {
+            Some(token) => Signing::given(&token.0, &session.bearer)?,
+            None if args.way.client_cert.is_some() => Signing::Nobody,
+            None => match Credentials::of_this_user() {
+                Ok(credentials) => {
+                    let (server, channel) = (session.way.url(), &session.channel);
+                    Signing::saved(credentials, server, channel, &session.bearer).await?
+                }
+                // Without a folder to keep any there are none.
+                Err(_) => Signing::Nobody,
+            },
+        };
+        Ok(session)
+    }
+
+    /// Connects without a token: to sign in, and to sign out with one that may have ended.
+    pub async fn connect_as_nobody(args: &ClientArgs) -> Result<Self, CliError> {
+        let way = Way::of(&args.way)?;
         Ok(Self {
-            channel: dial(&args.addr).await?,
+            channel: way.dial().await?,
+            way,
+            bearer: Bearer::default(),
+            signing: Signing::Nobody,
             timeout: Duration::from_secs(args.timeout),
             output: args.output,
             out: Out::new(),
         })
     }
 
+    /// The way to the server.
+    pub fn way(&self) -> &Way {
+        &self.way
+    }
+
+    /// Calls by this token from now on.
+    pub fn sign(&mut self, token: &Token) -> Result<(), CliError> {
+        self.signing = Signing::given(&token.0, &self.bearer)?;
+        Ok(())
+    }
+
+    /// Another connection, by the same token.
+    pub async fn dial(&self) -> Result<Calls, CliError> {
+        let channel = self.way.dial().await?;
+        Ok(InterceptedService::new(channel, self.bearer.clone()))
+    }
+
+    /// After a call was refused as nobody's: whether it is worth making again.
+    pub async fn renew(&self) -> Result<bool, CliError> {
+        self.signing.renew(&self.channel, &self.bearer).await
+    }
+
+    fn calls(&self) -> Calls {
+        InterceptedService::new(self.channel.clone(), self.bearer.clone())
+    }
+
     /// The graph.
-    pub fn graph(&self) -> GraphServiceClient<Channel> {
-        GraphServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_REPLY_BYTES)
+    pub fn graph(&self) -> GraphServiceClient<Calls> {
+        GraphServiceClient::new(self.calls()).max_decoding_message_size(MAX_REPLY_BYTES)
     }
 
     /// Questions about it.
-    pub fn query(&self) -> QueryServiceClient<Channel> {
-        QueryServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_REPLY_BYTES)
+    pub fn query(&self) -> QueryServiceClient<Calls> {
+        QueryServiceClient::new(self.calls()).max_decoding_message_size(MAX_REPLY_BYTES)
     }
 
     /// The server.
-    pub fn admin(&self) -> AdminServiceClient<Channel> {
-        AdminServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_REPLY_BYTES)
+    pub fn admin(&self) -> AdminServiceClient<Calls> {
+        AdminServiceClient::new(self.calls()).max_decoding_message_size(MAX_REPLY_BYTES)
     }
 
     /// The leases.
-    pub fn liveness(&self) -> LivenessServiceClient<Channel> {
-        LivenessServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_REPLY_BYTES)
+    pub fn liveness(&self) -> LivenessServiceClient<Calls> {
+        LivenessServiceClient::new(self.calls()).max_decoding_message_size(MAX_REPLY_BYTES)
+    }
+
+    /// The users.
+    pub fn users(&self) -> UserServiceClient<Calls> {
+        UserServiceClient::new(self.calls()).max_decoding_message_size(MAX_REPLY_BYTES)
+    }
+
+    /// Who is calling.
+    pub fn auth(&self) -> AuthServiceClient<Calls> {
+        AuthServiceClient::new(self.calls()).max_decoding_message_size(MAX_REPLY_BYTES)
     }
 
     /// Makes a call that may be made again: a read, or a write with a request id.
@@ -75,7 +142,7 @@ impl Session {
         request: Q,
         send: impl AsyncFn(Request<Q>) -> Result<Response<R>, Status>,
     ) -> Result<R, CliError> {
-        self.attempt(request, send).await.map_err(CliError::call)
+        self.attempt(request, send, CliError::call).await
     }
 
     /// Makes a write; if it is lost, the error names the id to repeat it with.
@@ -85,9 +152,8 @@ impl Session {
         request: Q,
         send: impl AsyncFn(Request<Q>) -> Result<Response<R>, Status>,
     ) -> Result<R, CliError> {
-        self.attempt(request, send)
-            .await
-            .map_err(|status| CliError::write(status, request_id))
+        let refused = |status| CliError::write(status, request_id);
+        self.attempt(request, send, refused).await
     }
 
     /// Makes a call that must not be made twice.
@@ -98,6 +164,21 @@ impl Session {
     ) -> Result<R, CliError> {
         let reply = send(self.timed(request)).await.map_err(CliError::call)?;
         Ok(reply.into_inner())
+    }
+
+    /// Opens a stream, which takes as long as it needs.
+    pub async fn open<Q: Clone, R>(
+        &self,
+        request: Q,
+        send: impl AsyncFn(Request<Q>) -> Result<Response<R>, Status>,
+    ) -> Result<R, CliError> {
+        let opened = match send(Request::new(request.clone())).await {
+            Err(status) if status.code() == Code::Unauthenticated && self.renew().await? => {
+                send(Request::new(request)).await
+            }
+            opened => opened,
+        };
+        Ok(opened.map_err(CliError::call)?.into_inner())
     }
 
     /// Reads all pages, or as many as hold what was asked for, as one reply.
@@ -136,17 +217,28 @@ impl Session {
         &self,
         request: Q,
         send: impl AsyncFn(Request<Q>) -> Result<Response<R>, Status>,
-    ) -> Result<R, Status> {
-        for pause_ms in RETRY_PAUSES_MS {
-            match send(self.timed(request.clone())).await {
+        refused: impl Fn(Status) -> CliError,
+    ) -> Result<R, CliError> {
+        let mut pauses = RETRY_PAUSES_MS.into_iter();
+        let mut may_renew = true;
+        loop {
+            let status = match send(self.timed(request.clone())).await {
                 Ok(reply) => return Ok(reply.into_inner()),
-                Err(status) if may_pass(&status) => {
-                    tokio::time::sleep(Duration::from_millis(pause_ms)).await
+                Err(status) => status,
+            };
+            if status.code() == Code::Unauthenticated && std::mem::replace(&mut may_renew, false) {
+                if self.renew().await? {
+                    continue;
                 }
-                Err(status) => return Err(status),
+                return Err(refused(status));
+            }
+            match pauses.next() {
+                Some(pause_ms) if may_pass(&status) => {
+                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                }
+                Some(_) | None => return Err(refused(status)),
             }
         }
-        Ok(send(self.timed(request)).await?.into_inner())
     }
 
     fn timed<Q>(&self, message: Q) -> Request<Q> {
@@ -161,38 +253,25 @@ pub fn may_pass(status: &Status) -> bool {
     status.code() == Code::Unavailable || (status.code() == Code::Unknown && was_lost(status))
 }
 
-/// Opens a connection; `host:port` alone is enough of an address.
-pub async fn dial(addr: &str) -> Result<Channel, CliError> {
-    let url = url(addr)?;
-    let endpoint = Endpoint::from_shared(url.clone())
-        .map_err(|e| CliError::Usage(format!("{addr:?} is not an address: {e}")))?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_adaptive_window(true);
-    endpoint
-        .connect()
-        .await
-        .map_err(|cause| CliError::Connect { addr: url, cause })
-}
-
-fn url(addr: &str) -> Result<String, CliError> {
-    match addr.split_once("://") {
-        None => Ok(format!("http://{addr}")),
-        Some(("http", _)) => Ok(addr.to_owned()),
-        Some((scheme, _)) => Err(CliError::Usage(format!(
-            "{scheme}:// is not spoken by this client; an address is http://host:port"
-        ))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::way::WayArgs;
     use amadeus_proto::v1::{ListServicesRequest, ListServicesResponse, Service};
+    use tonic::transport::Endpoint;
 
     async fn session() -> Session {
+        let way = WayArgs {
+            addr: "http://127.0.0.1:1".into(),
+            ca: None,
+            client_cert: None,
+            client_key: None,
+        };
         Session {
+            way: Way::of(&way).expect("an address"),
             channel: Endpoint::from_static("http://127.0.0.1:1").connect_lazy(),
+            bearer: Bearer::default(),
+            signing: Signing::Nobody,
             timeout: Duration::from_secs(1),
             output: Output::Table,
             out: Out::new(),
@@ -264,15 +343,5 @@ mod tests {
             assert!(result.is_err());
             assert_eq!(calls.get(), expected, "{code:?}");
         }
-    }
-
-    #[test]
-    fn an_address_needs_no_scheme_and_takes_no_other() {
-        assert_eq!(
-            url("localhost:50051").expect("it is one"),
-            "http://localhost:50051"
-        );
-        assert_eq!(url("http://h:1").expect("it is one"), "http://h:1");
-        assert!(url("https://h:1").is_err());
     }
 }

@@ -6,6 +6,7 @@ use amadeus_proto::v1::{
 };
 use clap::Args;
 use serde_yaml_ng::Value as Tree;
+use tonic::Code;
 
 use super::{
     args::Output, entity_ref::written_or_none, failure::CliError, literal, out, render,
@@ -35,7 +36,7 @@ pub struct WatchArgs {
 }
 
 pub async fn run(session: &mut Session, args: WatchArgs) -> Result<(), CliError> {
-    let request = WatchRequest {
+    let mut request = WatchRequest {
         from_revision: args.from.unwrap_or(0),
         snapshot_first: args.snapshot,
         kinds: args.kinds,
@@ -44,12 +45,11 @@ pub async fn run(session: &mut Session, args: WatchArgs) -> Result<(), CliError>
         previous_values: args.previous,
         consistency: None,
     };
-    let mut messages = session
-        .graph()
-        .watch(request)
-        .await
-        .map_err(CliError::call)?
-        .into_inner();
+    let open = async |session: &Session, request: &WatchRequest| {
+        let send = async |r| session.graph().watch(r).await;
+        session.open(request.clone(), send).await
+    };
+    let mut messages = open(session, &request).await?;
     let mut followed = 0;
     loop {
         let message = tokio::select! {
@@ -63,6 +63,14 @@ pub async fn run(session: &mut Session, args: WatchArgs) -> Result<(), CliError>
                 followed = followed.max(message.bookmark);
             }
             Ok(None) => return Ok(()),
+            // A stream ends with the token that it was opened by.
+            Err(status) if status.code() == Code::Unauthenticated && session.renew().await? => {
+                if followed > 0 {
+                    request.from_revision = followed + 1;
+                    request.snapshot_first = false;
+                }
+                messages = open(session, &request).await?;
+            }
             Err(status) => {
                 if followed > 0 {
                     out::note(&format!(

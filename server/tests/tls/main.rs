@@ -5,6 +5,8 @@
 mod process;
 
 mod authority;
+mod cli;
 mod door;
+mod registration;
 mod reload;
 mod serving;

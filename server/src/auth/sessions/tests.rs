@@ -1,6 +1,6 @@
 //! Tests of sessions over the real store, in memory, at a time that is given.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::*;
 use crate::auth::keyring::Source;
@@ -18,6 +18,23 @@ const MONTH: u64 = 30 * 24 * 60 * 60 * 1_000;
 
 fn start() -> u64 {
     START
+}
+
+/// Makes one look-up wait.
+#[derive(Default)]
+pub struct Halt {
+    is_on: AtomicBool,
+    reached: Notify,
+    go_on: Notify,
+}
+
+impl Halt {
+    pub async fn wait(&self) {
+        if self.is_on.swap(false, Ordering::SeqCst) {
+            self.reached.notify_one();
+            self.go_on.notified().await;
+        }
+    }
 }
 
 struct World {
@@ -307,6 +324,27 @@ async fn a_token_of_a_session_that_is_not_the_users_is_bad() {
     assert_eq!(world.look(&other).await.err(), Some(NotSignedIn::Bad));
     let none = claims(&world.alice.id, "s2");
     assert_eq!(world.look(&none).await.err(), Some(NotSignedIn::Bad));
+}
+
+/// The look-up has its answer, the session is ended, everything that is remembered is looked at, and only then does the
+/// look-up remember what it was told.
+#[tokio::test]
+async fn what_was_ended_between_the_answer_and_the_memory_of_a_look_up_is_not_good() {
+    let world = World::at(start).await;
+    let token = world.sign_in("s1").await;
+    let halt = &world.sessions.0.halt;
+    halt.is_on.store(true, Ordering::SeqCst);
+    let (sessions, presented) = (world.sessions.clone(), token.clone());
+    let looked = tokio::spawn(async move { look(&sessions, &presented).await });
+    halt.reached.notified().await;
+    let id = SessionId("s1".into());
+    world.users.end_session(&id, START).await.expect("ended");
+    assert!(world.sessions.catch_up().await);
+    halt.go_on.notify_one();
+    let answer = looked.await.expect("it ends");
+    assert_eq!(answer.err(), Some(NotSignedIn::Revoked));
+    assert_eq!(world.look(&token).await.err(), Some(NotSignedIn::Revoked));
+    assert_eq!(world.sessions.remembered(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -41,10 +41,10 @@ pub struct BenchArgs {
     pub keep: bool,
 }
 
-pub async fn run(session: &mut Session, addr: &str, args: BenchArgs) -> Result<(), CliError> {
+pub async fn run(session: &mut Session, args: BenchArgs) -> Result<(), CliError> {
     let names: Arc<[EntityRef]> = names(args.entities).into();
     commit(session, names.iter().map(put_first)).await?;
-    let load = apply_load(addr, &args, &names).await;
+    let load = apply_load(session, &args, &names).await;
     if !args.keep {
         commit(session, names.iter().map(delete)).await?;
     }

@@ -12,10 +12,14 @@ use amadeus_proto::v1::{
 use clap::ValueEnum;
 use prost_types::{Struct, Value, value::Kind};
 use tokio::task::JoinSet;
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, Status};
 
 use super::command::BenchArgs;
-use crate::cli::{failure::CliError, progress::seconds_bar, session::dial};
+use crate::cli::{
+    failure::CliError,
+    progress::seconds_bar,
+    session::{Calls, Session},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mix {
@@ -58,13 +62,13 @@ impl Load {
 }
 
 pub async fn apply_load(
-    addr: &str,
+    session: &Session,
     args: &BenchArgs,
     names: &Arc<[EntityRef]>,
 ) -> Result<Load, CliError> {
     let mut channels = Vec::new();
     for _ in 0..args.connections {
-        channels.push(dial(addr).await?);
+        channels.push(session.dial().await?);
     }
     let begun = Instant::now();
     let end = begun + Duration::from_secs(args.seconds);
@@ -104,7 +108,7 @@ pub async fn apply_load(
 /// One call after another, until the time is up.
 async fn slot(
     number: u64,
-    channel: Channel,
+    channel: Calls,
     mix: Mix,
     names: Arc<[EntityRef]>,
     end: Instant,
