@@ -10,7 +10,7 @@ use crate::auth::keyring::{KeyError, KeyRing, Source};
 use crate::auth::password::Cost;
 use crate::auth::recorder::Recorder;
 use crate::auth::sessions::Sessions;
-use crate::auth::{Allowances, Gate, GateLayer, Limits, Passwords, Trail, setup};
+use crate::auth::{Allowances, Authenticator, Gate, GateLayer, Limits, Passwords, Trail, setup};
 use crate::config::ServeArgs;
 use crate::hints::AddressError;
 use crate::metrics::Metrics;
@@ -103,6 +103,12 @@ impl Access {
         })
     }
 
+    /// Who finds out whose credentials these are.
+    #[must_use]
+    pub fn authenticator(&self) -> Arc<dyn Authenticator> {
+        Arc::new(self.sessions.clone())
+    }
+
     /// The gate before every service.
     #[must_use]
     pub fn gate(&self, args: &ServeArgs) -> GateLayer {
@@ -117,7 +123,7 @@ impl Access {
             Limits::NONE
         };
         GateLayer::new(Gate {
-            authenticator: Arc::new(self.sessions.clone()),
+            authenticator: self.authenticator(),
             required: args.auth,
             reflection: args.reflection,
             allowances: Allowances::new(limits),

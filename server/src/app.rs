@@ -308,6 +308,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         metrics: metrics.clone(),
         health: (*health).clone(),
         context: (*app.part(CONTEXT)?).clone(),
+        authenticator: access.authenticator(),
         open: !args.auth || http_at.ip().is_loopback(),
     };
     let door = |listener, protocol| {

@@ -1,5 +1,8 @@
 //! The HTTP side: metrics for Prometheus, liveness and readiness for whoever starts and stops the process.
 
+use crate::auth::{
+    Action, Authenticated, Authenticator, Credentials, Resource, Standing, bearer_of, policy,
+};
 use crate::connection::Peer;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -25,6 +28,8 @@ pub struct Shown {
     pub health: Health,
     /// The registries of the services, for gauges.
     pub context: Arc<Context>,
+    /// Who finds out whose credentials these are.
+    pub authenticator: Arc<dyn Authenticator>,
     /// Whether metrics are shown to whoever asks: nobody has to sign in, or only this machine can ask.
     pub open: bool,
 }
@@ -70,10 +75,26 @@ async fn readyz(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Respon
     (status, body).into_response()
 }
 
-/// Whether whoever asks may see the metrics, which name kinds, methods and components. Where they are not shown to everybody, a
-/// bearer will have to be good for an operator.
-fn may_see_metrics(shown: &Shown, _peer: &Peer, _headers: &HeaderMap) -> bool {
-    shown.open
+/// Whether whoever asks may see the metrics, which count the whole graph by kind. Where they are not shown to everybody, that
+/// takes somebody who may read all of it, by a bearer or a client certificate.
+async fn may_see_metrics(shown: &Shown, peer: &Peer, headers: &HeaderMap) -> bool {
+    if shown.open {
+        return true;
+    }
+    let bearer = headers.get(header::AUTHORIZATION);
+    let credentials = Credentials {
+        bearer: bearer.map(bearer_of),
+        certificate: peer.certificate.clone(),
+        source: Some(peer.address),
+    };
+    let found = match shown.authenticator.authenticate(&credentials) {
+        Authenticated::Now(found) => found,
+        Authenticated::Later(found) => found.await,
+    };
+    found.is_ok_and(|session| match &*session.standing.borrow() {
+        Standing::Good(principal) => policy(principal, Action::Read, Resource::Everything).is_ok(),
+        Standing::Over(_) => false,
+    })
 }
 
 async fn metrics(
@@ -81,7 +102,7 @@ async fn metrics(
     ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    if !may_see_metrics(&shown, &peer, &headers) {
+    if !may_see_metrics(&shown, &peer, &headers).await {
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
         return (StatusCode::UNAUTHORIZED, challenge, "sign in first\n").into_response();
     }

@@ -29,7 +29,7 @@ use super::policy::policy;
 use super::principal::{ANONYMOUS, Principal};
 use super::rules::{Row, Rule, Rules};
 use super::session::{
-    Authenticated, Authenticator, Credentials, NotSignedIn, Session, Standing, Strangers,
+    Authenticated, Authenticator, Credentials, NotSignedIn, Session, Standing, Strangers, bearer_of,
 };
 use super::trail::{Event, Outcome, Trail};
 use crate::config::Reflection;
@@ -176,14 +176,7 @@ fn credentials(request: &Request<Body>) -> Credentials {
     let bearer = request.headers().get(http::header::AUTHORIZATION);
     let peer = request.extensions().get::<Peer>();
     Credentials {
-        bearer: bearer.map(|value| {
-            // What is no bearer's token is no good one, and must not pass for none.
-            let text = value.to_str().unwrap_or_default();
-            let token = text
-                .split_once(' ')
-                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-            token.map_or("", |(_, token)| token.trim()).into()
-        }),
+        bearer: bearer.map(bearer_of),
         certificate: peer.and_then(|peer| peer.certificate.clone()),
         source: peer.map(|peer| peer.address),
     }

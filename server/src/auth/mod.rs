@@ -32,6 +32,6 @@ pub use policy::{Action, Refused, Resource, policy};
 pub use principal::{ANONYMOUS, Grant, Principal, Role, UserId};
 pub use rules::{Row, Rule, Rules};
 pub use session::{
-    Authenticated, Authenticator, Credentials, NotSignedIn, Session, Standing, Strangers,
+    Authenticated, Authenticator, Credentials, NotSignedIn, Session, Standing, Strangers, bearer_of,
 };
 pub use trail::{Event, Outcome, Trail};

@@ -20,6 +20,16 @@ pub struct Credentials {
     pub source: Option<SocketAddr>,
 }
 
+/// The token in an `authorization`. What is no bearer's token is no good one, and must not pass for none.
+#[must_use]
+pub fn bearer_of(authorization: &http::HeaderValue) -> Arc<str> {
+    let text = authorization.to_str().unwrap_or_default();
+    let token = text
+        .split_once(' ')
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    token.map_or("", |(_, token)| token.trim()).into()
+}
+
 /// How a session stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {

@@ -7,5 +7,6 @@ mod matrix;
 #[expect(dead_code, reason = "not all that a process can do is needed here")]
 mod process;
 mod raw;
+mod secrets;
 mod server;
 mod streams;

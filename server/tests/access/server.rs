@@ -26,8 +26,7 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 /// A running server and its administrator.
 pub struct Server {
-    /// Ends with this.
-    _process: Process,
+    process: Process,
     pub channel: Channel,
     pub admin: Login,
     _folder: TempDir,
@@ -68,11 +67,11 @@ impl Server {
     pub async fn on(store: &str, more: &[&str]) -> Self {
         let folder = TempDir::new().expect("a folder");
         let (process, channel) = launch(&folder, store, more).await;
-        let tail = process.tail();
-        let setup = tail.lines().map(str::trim).find(|l| l.starts_with("ams_"));
-        let setup = setup.expect("it shows a setup token").to_owned();
+        let mut lines = process.lines().map(|line| line.trim().to_owned());
+        let setup = lines.find(|line| line.starts_with("ams_"));
+        let setup = setup.expect("it shows a setup token");
         let mut server = Self {
-            _process: process,
+            process,
             channel,
             admin: Login {
                 user_id: String::new(),
@@ -98,11 +97,23 @@ impl Server {
         let folder = TempDir::new().expect("a folder");
         let (process, channel) = launch(&folder, store, more).await;
         Self {
-            _process: process,
+            process,
             channel,
             admin: self.admin.clone(),
             _folder: folder,
         }
+    }
+
+    /// Where its HTTP side is.
+    pub fn http(&self) -> String {
+        self.process.heard().http.expect("it serves")
+    }
+
+    /// All that it has logged, apart from the token that it has to show.
+    pub fn log(&self) -> String {
+        let lines = self.process.lines();
+        let lines = lines.filter(|line| !line.trim().starts_with("ams_"));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     pub fn auth(&self, token: Option<&str>) -> AuthServiceClient<Calls> {

@@ -1,5 +1,6 @@
 //! One server process: started on a free port, heard through its standard error, ended with the test.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +11,18 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
-/// Lines of its log that are kept for who must find out what went wrong.
+/// Lines of its log that are told to who must find out what went wrong, and lines that are kept.
 const TAIL: usize = 60;
+const KEPT: usize = 200_000;
+
+/// How what is secret begins, and the password of the tests: in no line of any log of any test may it stand.
+const SECRETS: [&str; 5] = [
+    "$argon2",
+    "amr_",
+    "amk_",
+    "eyJhbGciOi",
+    "correct horse battery",
+];
 
 /// No start and no end of a tiny store takes this long, also on a machine that does much else.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,7 +45,21 @@ pub struct Heard {
 pub struct Process {
     child: Child,
     heard: watch::Receiver<Heard>,
-    tail: Arc<Mutex<Vec<String>>>,
+    lines: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let leaked: Vec<String> = self.lines().filter(|line| tells_a_secret(line)).collect();
+        assert!(
+            leaked.is_empty() || std::thread::panicking(),
+            "a secret was logged: {leaked:?}"
+        );
+    }
+}
+
+fn tells_a_secret(line: &str) -> bool {
+    SECRETS.iter().any(|secret| line.contains(secret))
 }
 
 impl Process {
@@ -63,10 +88,14 @@ impl Process {
             .kill_on_drop(true);
         let mut child = command.spawn().expect("the binary can be started");
         let (tell, heard) = watch::channel(Heard::default());
-        let tail = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::new(Mutex::new(VecDeque::new()));
         let errors = child.stderr.take().expect("it is a pipe");
-        tokio::spawn(listen(errors, tell, tail.clone()));
-        Self { child, heard, tail }
+        tokio::spawn(listen(errors, tell, lines.clone()));
+        Self {
+            child,
+            heard,
+            lines,
+        }
     }
 
     /// Waits until it serves or is gone; a connection, if it serves.
@@ -112,12 +141,22 @@ impl Process {
 
     /// The last lines of its log.
     pub fn tail(&self) -> String {
-        let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.join("\n")
+        let lines: Vec<String> = self.lines().collect();
+        lines[lines.len().saturating_sub(TAIL)..].join("\n")
+    }
+
+    /// Its log, as long as it is not very long.
+    pub fn lines(&self) -> impl Iterator<Item = String> + use<> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.clone().into_iter()
     }
 }
 
-async fn listen(errors: ChildStderr, tell: watch::Sender<Heard>, tail: Arc<Mutex<Vec<String>>>) {
+async fn listen(
+    errors: ChildStderr,
+    tell: watch::Sender<Heard>,
+    kept: Arc<Mutex<VecDeque<String>>>,
+) {
     let mut lines = BufReader::new(errors).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         if let Some((_, rest)) = line.split_once(" grpc=") {
@@ -134,11 +173,11 @@ async fn listen(errors: ChildStderr, tell: watch::Sender<Heard>, tail: Arc<Mutex
             let hit = line.rsplit(' ').next().and_then(|hit| hit.parse().ok());
             tell.send_modify(|heard| heard.fired = heard.fired.or(hit));
         }
-        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-        if tail.len() == TAIL {
-            tail.remove(0);
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
         }
-        tail.push(line);
+        kept.push_back(line);
     }
     tell.send_modify(|heard| heard.gone = true);
 }
