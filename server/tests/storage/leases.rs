@@ -879,13 +879,18 @@ async fn a_database_without_leases_gets_their_tables_from_two_servers_at_once() 
     );
     assert_eq!(
         server.run(database, "SELECT version FROM amadeus_store"),
-        "2"
+        "3"
     );
     both_joined(&[one.1.clone(), other.1.clone()]).await;
     apply(&one.1, A, &[grant(1, "a", 5)]).await;
     assert_eq!(all(&other.1, B).await.len(), 1);
     assert_eq!(
         server.run(database, "SELECT count(*) FROM amadeus_lease_clock"),
+        "1"
+    );
+    // Those of users came with them.
+    assert_eq!(
+        server.run(database, "SELECT count(*) FROM amadeus_user_state"),
         "1"
     );
 }
