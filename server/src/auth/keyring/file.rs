@@ -155,7 +155,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// The bytes of a key. What can be read as hexadecimal is.
 fn bytes(text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let is_hex = text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_hex = text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_hex {
         let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).ok();
         let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(byte).collect();
