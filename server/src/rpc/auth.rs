@@ -61,7 +61,7 @@ impl Parts {
         self.context.header(self.context.graph.revisions().0)
     }
 
-    /// Tells the audit log. Nothing of `what` and `why` is what a stranger typed: people type passwords into the wrong field.
+    /// Tells the audit log. Nothing of it may be a secret.
     fn tell(&self, caller: &Caller, told: Told<'_>) {
         let actor = match (told.actor, &caller.principal.user) {
             (Some(actor), _) => actor.into(),

@@ -87,7 +87,7 @@ async fn a_key_signs_in_until_it_is_revoked_and_is_shown_once() {
     );
     let listed = list(&server, &access, v1::ListApiKeysRequest::default()).await;
     let listed = listed.expect("listed");
-    assert_eq!(listed.api_keys, [shown.clone()]);
+    assert_eq!(listed.api_keys, std::slice::from_ref(&shown));
     assert!(!format!("{listed:?}").contains(&made.key));
 
     let revoked = revoke(&server, &access, &shown.id).await.expect("revoked");

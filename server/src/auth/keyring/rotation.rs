@@ -171,6 +171,6 @@ mod tests {
         let keys = rotated(vec![tomorrow.clone(), today.clone()], NOW);
         assert_eq!(keys.len(), 2);
         assert_eq!(signer(&keys, NOW + ADOPTED_MS), &today);
-        assert_eq!(signer(&[tomorrow.clone()], NOW), &tomorrow);
+        assert_eq!(signer(std::slice::from_ref(&tomorrow), NOW), &tomorrow);
     }
 }

@@ -163,7 +163,8 @@ impl Parts {
         })
     }
 
-    /// Says of a sign-in that failed what really happened, to those who may know. A name that nobody has is not repeated.
+    /// Says of a sign-in that failed what really happened, to those who may know. A name that nobody has is not repeated:
+    /// people type passwords into the wrong field.
     fn refuse_login(&self, caller: &Caller, found: Option<&Credential>, outcome: &str, why: &str) {
         self.metrics.sign_in(outcome);
         let resource =
