@@ -1,5 +1,6 @@
 //! Who may do what, seen from outside: the real server, which asks everybody to sign in.
 
+mod abuse;
 mod answers;
 mod flow;
 mod matrix;

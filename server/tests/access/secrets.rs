@@ -7,8 +7,6 @@ use amadeus_proto::v1;
 use redis::AsyncTypedCommands as _;
 use tempfile::TempDir;
 use testbed::Redis;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use crate::server::{PASSWORD, Server, everywhere};
 
@@ -39,15 +37,6 @@ impl Said {
         }
         found
     }
-}
-
-async fn http(at: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(at).await.expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    answer
 }
 
 async fn everything_in(redis: &Redis) -> Vec<u8> {
@@ -228,9 +217,8 @@ async fn no_secret_is_found_anywhere_but_in_the_reply_that_made_it() {
     let status = server.operator(&admin).status(v1::StatusRequest {}).await;
     said.add("the status", format!("{status:?}"));
 
-    let at = server.http();
     for path in ["/metrics", "/readyz?verbose", "/livez"] {
-        said.add(path, http(&at, path).await);
+        said.add(path, server.get(path).await);
     }
     match &redis {
         Ok(redis) => said.add("the copies in Redis", everything_in(redis).await),

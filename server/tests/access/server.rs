@@ -8,6 +8,8 @@ use amadeus::auth::token::{Claims, SigningKey};
 use amadeus::users::SessionId;
 use amadeus_proto::v1;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::metadata::MetadataMap;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -107,6 +109,31 @@ impl Server {
     /// Where its HTTP side is.
     pub fn http(&self) -> String {
         self.process.heard().http.expect("it serves")
+    }
+
+    /// What its HTTP side answers.
+    pub async fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.http()).await.expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    }
+
+    /// Memory that it has, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = std::fs::read_to_string(path).expect("the process is there");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let words = line.and_then(|line| line.split_whitespace().nth(1));
+        words.and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
+    /// The tokens for the first administrator that it has shown.
+    pub fn setup_tokens(&self) -> Vec<String> {
+        let lines = self.process.lines().map(|line| line.trim().to_owned());
+        lines.filter(|line| line.starts_with("ams_")).collect()
     }
 
     /// All that it has logged, apart from the token that it has to show.

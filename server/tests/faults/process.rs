@@ -78,9 +78,9 @@ impl Process {
         command
             .args(words)
             .args(["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-            .args(["--log", "info"])
             .args(options)
             .current_dir(folder)
+            .env("AMADEUS_LOG", "info")
             .env("AMADEUS_FAILPOINTS", failpoints)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
