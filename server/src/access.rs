@@ -14,7 +14,7 @@ use crate::auth::{Allowances, Gate, GateLayer, Limits, Passwords, Trail, setup};
 use crate::config::ServeArgs;
 use crate::hints::AddressError;
 use crate::metrics::Metrics;
-use crate::rpc::{AuthParts, AuthRpc, Context};
+use crate::rpc::{Admin, AuthParts, AuthRpc, Context, UserParts, UserRpc};
 use crate::shutdown::Shutdown;
 use crate::storage::{Opened, StoreUrl};
 use crate::users::{UserError, UserStore, UserStoreError};
@@ -140,6 +140,25 @@ impl Access {
             trail: self.trail.clone(),
             metrics: self.metrics.clone(),
         })
+    }
+
+    /// `UserService`.
+    #[must_use]
+    pub fn user_rpc(&self, context: Arc<Context>) -> UserRpc {
+        UserRpc::new(UserParts {
+            context,
+            users: self.users.clone(),
+            passwords: self.passwords.clone(),
+            attempts: self.attempts.clone(),
+            sessions: self.sessions.clone(),
+            trail: self.trail.clone(),
+        })
+    }
+
+    /// `AdminService`, with the audit log.
+    #[must_use]
+    pub fn admin_rpc(&self, context: Arc<Context>) -> Admin {
+        Admin::new(context).with_audit(self.users.clone())
     }
 
     /// Records what waits, and closes the users.

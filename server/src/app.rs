@@ -15,7 +15,7 @@ use crate::layer::CallLayer;
 use crate::liveness::LeaseKeeper;
 use crate::load::{LoadError, load};
 use crate::metrics::Metrics;
-use crate::rpc::{Admin, Context, GraphRpc, LivenessRpc, QueryRpc, Shortcut};
+use crate::rpc::{Context, GraphRpc, LivenessRpc, QueryRpc, Shortcut};
 use crate::shutdown::{Shutdown, on_signals};
 use crate::standing::Standing;
 use crate::storage::{
@@ -30,6 +30,7 @@ use amadeus_proto::v1::auth_service_server::AuthServiceServer;
 use amadeus_proto::v1::graph_service_server::GraphServiceServer;
 use amadeus_proto::v1::liveness_service_server::LivenessServiceServer;
 use amadeus_proto::v1::query_service_server::QueryServiceServer;
+use amadeus_proto::v1::user_service_server::UserServiceServer;
 use kg_core::commit::{Graph, HistoryLimits, Options};
 use kg_core::limits::MESSAGE_BYTES;
 use kg_core::registry::{Key, Provider, ResolveError};
@@ -449,7 +450,12 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
                 .max_decoding_message_size(MESSAGE_BYTES),
         )
         .add_service(
-            AdminServiceServer::new(Admin::new(context)).max_decoding_message_size(MESSAGE_BYTES),
+            UserServiceServer::new(access.user_rpc(context.clone()))
+                .max_decoding_message_size(MESSAGE_BYTES),
+        )
+        .add_service(
+            AdminServiceServer::new(access.admin_rpc(context))
+                .max_decoding_message_size(MESSAGE_BYTES),
         );
     Ok(async move {
         router

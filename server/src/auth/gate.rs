@@ -38,6 +38,9 @@ use crate::layer::code_of;
 use crate::metrics::Metrics;
 use crate::rpc::status;
 
+/// How long a call whose session is over may take to its reply.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// What the gate needs.
 pub struct Gate {
     /// Who finds out whose credentials these are.
@@ -225,13 +228,19 @@ impl Call {
         });
         let ended = ended(session, principal, self.row.rule, self.shared.gate.clock);
         let mut ended: BoxFuture<'static, Status> = Box::pin(ended);
-        let response = tokio::select! {
+        let mut over = None;
+        let reply = tokio::select! {
             biased;
-            reply = inner.call(request) => match reply {
-                Ok(response) => response,
-                Err(never) => match never {},
-            },
-            status = &mut ended => status.into_http(),
+            reply = inner.call(request) => Some(reply),
+            () = overdue(&mut ended, &mut over) => None,
+        };
+        let response = match (reply, over) {
+            (Some(Err(never)), _) => match never {},
+            (Some(Ok(response)), None) => response,
+            // The call that takes its own caller's rights away is still answered.
+            (Some(Ok(response)), Some(_)) if !self.row.streams => response,
+            (_, Some(status)) => status.into_http(),
+            (None, None) => status::not_signed_in(NotSignedIn::Revoked).into_http(),
         };
         if let Some(code) = code_of(response.headers()) {
             if is_refusal(code) {
@@ -387,6 +396,12 @@ async fn ended(
             }
         }
     }
+}
+
+/// Ends a little later, so that a call whose session is over may come to its reply. What is told instead is in `over`.
+async fn overdue(ended: &mut BoxFuture<'static, Status>, over: &mut Option<Status>) {
+    *over = Some(ended.await);
+    sleep(LAST_WORD).await;
 }
 
 /// A request's body, counted as it comes.

@@ -167,6 +167,8 @@ impl Copies {
         if let Some(generation) = self.trusted(&line)
             && let Some(copy) = self.heard(&line, line.copy(id, generation).await)
         {
+            #[cfg(test)]
+            self.0.sit.count_served();
             return Ok(Some(copy));
         }
         self.0

@@ -1,7 +1,7 @@
 //! The matrix: every RPC, by everybody, now and at an old revision. An RPC without a row fails it.
 //!
 //! One letter for each principal, in the order of [`WHO`]: O it is done, U UNAUTHENTICATED, D PERMISSION_DENIED, N NOT_FOUND,
-//! F FAILED_PRECONDITION, and E for what is done and tells nothing of what is ours.
+//! M UNIMPLEMENTED, and E for what is done and tells nothing of what is ours.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -302,7 +302,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ),
     (
         "AuthService/RevokeApiKey",
-        r#"{"keyId":"absent"}"#,
+        r#"{"keyId":"00000000000000000000000000000000"}"#,
         "UNNNNUUN",
     ),
     ("AuthService/ListApiKeys", "{}", SIGNED_IN),
@@ -315,7 +315,8 @@ const IMPORT: &str = r#"{"chunk":"{csv}"}"#;
 const STANDARD: &[(&str, &[u8], &str)] = &[
     ("/grpc.health.v1.Health/Check", &[], ANYBODY),
     ("/grpc.health.v1.Health/Watch", &[], ANYBODY),
-    ("/grpc.health.v1.Health/List", &[], ANYBODY),
+    // tonic's health service does not have it.
+    ("/grpc.health.v1.Health/List", &[], "MMMMMMMM"),
     (
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         &[0x3a, 0x00],
@@ -531,7 +532,7 @@ fn judge(letter: char, told: &(Code, String, Vec<Vec<u8>>)) -> bool {
         'U' => Code::Unauthenticated,
         'D' => Code::PermissionDenied,
         'N' => Code::NotFound,
-        'F' => Code::FailedPrecondition,
+        'M' => Code::Unimplemented,
         other => panic!("{other} is no letter"),
     };
     told.0 == wanted && (letter != 'E' || !tells_of_ours(&told.2))

@@ -15,7 +15,6 @@ use tonic::{Request, Status};
 use v1::admin_service_client::AdminServiceClient;
 use v1::auth_service_client::AuthServiceClient;
 use v1::graph_service_client::GraphServiceClient;
-use v1::query_service_client::QueryServiceClient;
 use v1::user_service_client::UserServiceClient;
 
 use crate::process::Process;
@@ -27,7 +26,8 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 /// A running server and its administrator.
 pub struct Server {
-    pub process: Process,
+    /// Ends with this.
+    _process: Process,
     pub channel: Channel,
     pub admin: Login,
     _folder: TempDir,
@@ -72,7 +72,7 @@ impl Server {
         let setup = tail.lines().map(str::trim).find(|l| l.starts_with("ams_"));
         let setup = setup.expect("it shows a setup token").to_owned();
         let mut server = Self {
-            process,
+            _process: process,
             channel,
             admin: Login {
                 user_id: String::new(),
@@ -98,7 +98,7 @@ impl Server {
         let folder = TempDir::new().expect("a folder");
         let (process, channel) = launch(&folder, store, more).await;
         Self {
-            process,
+            _process: process,
             channel,
             admin: self.admin.clone(),
             _folder: folder,
@@ -115,10 +115,6 @@ impl Server {
 
     pub fn graph(&self, token: &str) -> GraphServiceClient<Calls> {
         GraphServiceClient::with_interceptor(self.channel.clone(), bearer(Some(token)))
-    }
-
-    pub fn query(&self, token: &str) -> QueryServiceClient<Calls> {
-        QueryServiceClient::with_interceptor(self.channel.clone(), bearer(Some(token)))
     }
 
     pub fn operator(&self, token: &str) -> AdminServiceClient<Calls> {

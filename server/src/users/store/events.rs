@@ -50,15 +50,19 @@ impl UserStore {
                 }
                 tx.run("UPDATE amadeus_user_state SET event = $1", values![last])
                     .await?;
-                let sql = "DELETE FROM amadeus_events WHERE id IN ( \
-                        SELECT id FROM amadeus_events WHERE id <= $1 OR time_ms < $2 ORDER BY id LIMIT $3 \
+                // Two statements, each with an index of its own to look into.
+                let too_many = "DELETE FROM amadeus_events WHERE id IN ( \
+                        SELECT id FROM amadeus_events WHERE id <= $1 ORDER BY id LIMIT $2 \
                     )";
-                let too_old = newest_ms.saturating_sub(KEPT_MS);
-                tx.run(
-                    sql,
-                    values![last.saturating_sub(EVENTS), too_old, REMOVED_AT_ONCE],
-                )
-                .await?;
+                let too_old = "DELETE FROM amadeus_events WHERE id IN ( \
+                        SELECT id FROM amadeus_events WHERE time_ms < $1 ORDER BY time_ms LIMIT $2 \
+                    )";
+                for (sql, before) in [
+                    (too_many, last.saturating_sub(EVENTS)),
+                    (too_old, newest_ms.saturating_sub(KEPT_MS)),
+                ] {
+                    tx.run(sql, values![before, REMOVED_AT_ONCE]).await?;
+                }
                 Ok(())
             })
         });
