@@ -95,7 +95,7 @@ async fn create_and_tell(users: &UserStore, new: NewUser) -> Result<User, UserEr
         actor: ANONYMOUS.into(),
         source: String::new(),
         action: "create_user",
-        resource: created.username.clone(),
+        resource: format!("user/{}", created.username),
         outcome: Outcome::Done,
         reason: "an administrator, written into the store with no server in between".into(),
     };
