@@ -40,6 +40,8 @@ pub enum CliError {
     Closed,
     /// The reply is not one that this client understands.
     Reply(String),
+    /// What was asked for here, without a server, does not fit what is there.
+    Refused(String),
     /// It was stopped, or fell short of what was asked.
     Stopped(String),
 }
@@ -72,6 +74,7 @@ impl CliError {
             Self::Closed => 0,
             Self::File { .. } | Self::Output(_) | Self::Reply(_) | Self::Stopped(_) => 1,
             Self::Usage(_) => 2,
+            Self::Refused(_) => 4,
             Self::Connect { .. } => 5,
             Self::Call { status, .. } if was_lost(status) || was_garbled(status) => 5,
             Self::Call { status, .. } => match status.code() {
@@ -105,6 +108,7 @@ impl CliError {
             | Self::Output(_)
             | Self::Closed
             | Self::Reply(_)
+            | Self::Refused(_)
             | Self::Stopped(_) => None,
         }
     }
@@ -200,9 +204,10 @@ fn call_hint(status: &Status, request_id: Option<&str>) -> Option<String> {
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(message) | Self::Reply(message) | Self::Stopped(message) => {
-                f.write_str(message)?
-            }
+            Self::Usage(message)
+            | Self::Reply(message)
+            | Self::Refused(message)
+            | Self::Stopped(message) => f.write_str(message)?,
             Self::Connect { addr, cause } => match tls_error(cause) {
                 Some(error) => write!(f, "no connection to {addr}: {error}")?,
                 None => write!(f, "nobody answers at {addr}: {}", innermost(cause))?,
@@ -225,7 +230,11 @@ impl Error for CliError {
             Self::Connect { cause, .. } => Some(cause),
             Self::Call { status, .. } => Some(status),
             Self::File { cause, .. } | Self::Output(cause) => Some(cause),
-            Self::Usage(_) | Self::Closed | Self::Reply(_) | Self::Stopped(_) => None,
+            Self::Usage(_)
+            | Self::Closed
+            | Self::Reply(_)
+            | Self::Refused(_)
+            | Self::Stopped(_) => None,
         }
     }
 }

@@ -14,10 +14,10 @@ use super::{
     users::{UserCreateArgs, one},
 };
 use crate::app::now_ms;
-use crate::auth::{Grant, Passwords, Role, password};
+use crate::auth::{ANONYMOUS, Event, Grant, Outcome, Passwords, Role, password};
 use crate::rpc::to_proto::timestamp;
 use crate::storage::{self, OpenOptions, Opened, StoreUrl};
-use crate::users::{Email, NewUser, Profile, User, UserStatus, UserStore, Username};
+use crate::users::{Email, NewUser, Profile, User, UserError, UserStatus, UserStore, Username};
 
 /// Creates it in the store at `url`, and shows it.
 pub async fn create(args: &ClientArgs, url: &str, create: UserCreateArgs) -> Result<(), CliError> {
@@ -80,9 +80,27 @@ async fn write(opened: &Opened, new: NewUser) -> Result<User, CliError> {
     let users = UserStore::open(opened)
         .await
         .map_err(|error| CliError::Stopped(error.to_string()))?;
-    let created = users.create(new, now_ms(), None).await;
+    let created = create_and_tell(&users, new).await;
     users.close().await;
-    created.map_err(|error| CliError::Stopped(error.to_string()))
+    created.map_err(|error| match error {
+        UserError::AlreadyExists { .. } => CliError::Refused(error.to_string()),
+        other => CliError::Stopped(other.to_string()),
+    })
+}
+
+async fn create_and_tell(users: &UserStore, new: NewUser) -> Result<User, UserError> {
+    let created = users.create(new, now_ms(), None).await?;
+    let event = Event {
+        time_ms: now_ms(),
+        actor: ANONYMOUS.into(),
+        source: String::new(),
+        action: "create_user",
+        resource: format!("user/{}", created.username),
+        outcome: Outcome::Done,
+        reason: "an administrator, written into the store with no server in between".into(),
+    };
+    users.append_events(&[event]).await?;
+    Ok(created)
 }
 
 /// As a server would show it.

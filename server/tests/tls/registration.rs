@@ -21,7 +21,6 @@ async fn a_service_registers_with_a_server_that_it_trusts() {
     let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&authority.pem));
     let endpoint = Endpoint::from_shared(format!("https://{}", served.grpc)).expect("an address");
     let server = Server::by(endpoint.tls_config(tls).expect("an authority"));
-    let server = server.with_token("amk_of_the_service").expect("a token");
     let registration = Registration::keep_at(vec![server], service, Duration::from_secs(10));
     let registration = registration.expect("a server");
     let mut state = registration.state();
