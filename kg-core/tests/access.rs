@@ -4,8 +4,8 @@
 use kg_core::access::{Authority, Reach, Scope, follow, owner_of, view};
 use kg_core::commit::Graph;
 use kg_core::error::Refusal;
-use kg_core::model::{EntityRef, Kind, Object};
-use kg_core::mutation::{Mutation, Transaction, plan};
+use kg_core::model::{EntityRef, Kind, Label, Object, Path, RelationKey, Value};
+use kg_core::mutation::{Mutation, Precondition, Transaction, plan};
 use kg_core::snapshot::{Snapshot, diff};
 use kg_core::testing::compare;
 use kg_core::testing::generate::{self, Rng};
@@ -159,7 +159,11 @@ fn what_may_not_be_changed_stays_and_what_is_hidden_is_not_named() {
                 if let Reach::Within(scopes) = &mut sees {
                     scopes.extend((0..rng.below(3)).map(|_| scope(&mut rng)));
                 }
-                let authority = Authority { sees, changes };
+                let authority = Authority {
+                    sees,
+                    changes,
+                    knows_of_hidden: rng.once_in(2),
+                };
                 let head = graph.snapshot();
                 transaction.authority = Some(Arc::new(authority.clone()));
                 match plan(&head, &transaction) {
@@ -250,6 +254,7 @@ fn of_prefix(prefix: &str) -> Authority {
     Authority {
         sees: reach.clone(),
         changes: reach,
+        knows_of_hidden: false,
     }
 }
 
@@ -287,15 +292,6 @@ fn whether_something_hidden_exists_is_not_told() {
 #[test]
 fn dependents_that_are_hidden_are_counted_and_not_named() {
     let graph = Graph::in_memory();
-    let depends = |from: &str, to: &str| Mutation::PutRelation {
-        key: kg_core::model::RelationKey {
-            from: key(from),
-            label: kg_core::model::Label::depends_on(),
-            to: key(to),
-        },
-        properties: Object::new(),
-        create_ends: false,
-    };
     let all = Transaction::of(vec![
         put("service/our-db"),
         put("service/our-api"),
@@ -322,4 +318,112 @@ fn dependents_that_are_hidden_are_counted_and_not_named() {
     // Theirs keep what they depend on: it stays as a placeholder.
     let forced = plan(&graph.snapshot(), &by(&ours, delete(true))).expect("allowed");
     assert_eq!(forced.next.relation_count(), 3);
+}
+
+fn depends(from: &str, to: &str) -> Mutation {
+    Mutation::PutRelation {
+        key: RelationKey {
+            from: key(from),
+            label: Label::depends_on(),
+            to: key(to),
+        },
+        properties: Object::new(),
+        create_ends: false,
+    }
+}
+
+/// Ours are `our-a` and `our-b`; theirs stands between the two, and behind the first.
+fn between() -> Snapshot {
+    let graph = Graph::in_memory();
+    let all = Transaction::of(vec![
+        put("service/our-a"),
+        put("service/our-b"),
+        put("service/their-x"),
+        depends("service/our-a", "service/their-x"),
+        depends("service/our-a", "service/our-b"),
+        depends("service/their-x", "service/our-a"),
+    ]);
+    graph.commit(all).expect("committed");
+    (*graph.snapshot()).clone()
+}
+
+fn write(path: &str, json: &str) -> Mutation {
+    Mutation::UpdateNode {
+        path: Path::parse(path).expect("a path"),
+        value: Value::from_json(json.as_bytes()).expect("JSON"),
+    }
+}
+
+#[test]
+fn no_way_leads_to_a_dependency_on_what_is_hidden() {
+    let (head, ours) = (between(), of_prefix("our-"));
+    for mutation in [
+        depends("service/our-b", "service/their-x"),
+        depends("service/our-b", "service/their-absent"),
+        write("services.our-b.dependencies", r#"["their-x"]"#),
+        write("services.our-b.dependencies", r#"["their-absent"]"#),
+        write("services.our-b", r#"{"dependencies": ["their-x"]}"#),
+        write("services.our-new", r#"{"dependencies": ["their-x"]}"#),
+    ] {
+        let refusal = plan(&head, &by(&ours, mutation)).expect_err("refused");
+        assert!(matches!(refusal, Refusal::Denied(_)), "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_service_is_written_and_guarded_as_it_is_seen() {
+    let (head, ours) = (between(), of_prefix("our-"));
+    // The list that is seen has one item, and what is hidden stays where it is not written.
+    let second = plan(
+        &head,
+        &by(&ours, write("services.our-a.dependencies[2]", r#""our-c""#)),
+    );
+    assert!(second.is_err(), "there is no second item to write behind");
+    let none = plan(
+        &head,
+        &by(&ours, write("services.our-a.dependencies", "[]")),
+    );
+    let kept = none.expect("allowed").next;
+    let entity = kept.service("our-a").expect("it stands");
+    let left: Vec<String> = kept
+        .dependencies(entity)
+        .iter()
+        .map(|d| d.service.to_string())
+        .collect();
+    assert_eq!(left, ["their-x"]);
+    let delete = |path: &str| Mutation::DeleteNode(Path::parse(path).expect("a path"));
+    assert!(plan(&head, &by(&ours, delete("services.our-a.dependencies[1]"))).is_err());
+    let equals = |json: &str| Transaction {
+        preconditions: vec![Precondition::DocumentEquals {
+            path: Path::parse("services.our-a.dependencies").expect("a path"),
+            value: Value::from_json(json.as_bytes()).expect("JSON"),
+        }],
+        ..by(&ours, put("team/our-team"))
+    };
+    plan(&head, &equals(r#"["our-b"]"#)).expect("that is what is seen");
+    assert!(plan(&head, &equals(r#"["their-x", "our-b"]"#)).is_err());
+}
+
+#[test]
+fn who_does_not_know_of_the_hidden_is_not_told_by_a_guard() {
+    let (head, ours) = (between(), of_prefix("our-"));
+    let guarded = |precondition: &Precondition, knows_of_hidden| {
+        let authority = Authority {
+            knows_of_hidden,
+            ..ours.clone()
+        };
+        let transaction = Transaction {
+            preconditions: vec![precondition.clone()],
+            ..by(&authority, put("team/our-team"))
+        };
+        plan(&head, &transaction).is_ok()
+    };
+    let acyclic = Precondition::Acyclic(Label::depends_on());
+    assert!(guarded(&acyclic, false) && !guarded(&acyclic, true));
+    let no_path = Precondition::NoPath {
+        from: key("service/our-b"),
+        to: key("service/our-a"),
+        label: Label::depends_on(),
+    };
+    assert!(guarded(&no_path, false));
 }

@@ -153,6 +153,9 @@ pub struct Authority {
     pub sees: Reach,
     /// What may be changed; it may be seen as well.
     pub changes: Reach,
+    /// Whether it is told that something hidden is there. A precondition about ways and cycles is judged on the whole graph then,
+    /// and on what is seen otherwise: who sees no way is not told that one is there.
+    pub knows_of_hidden: bool,
 }
 
 impl Authority {
@@ -162,6 +165,7 @@ impl Authority {
         Self {
             sees: Reach::Everything,
             changes: Reach::Everything,
+            knows_of_hidden: true,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Those about revisions and existence are judged before the mutations, those about the graph's shape after them. The
 //! latter visit entities, up to a bound counted in entities and never in time, so that every server decides alike.
 
-use super::plan::unnamed;
+use super::plan::{node_seen, unnamed};
 use super::transaction::Precondition;
 use crate::access::Authority;
 use crate::error::Refusal;
@@ -13,7 +13,11 @@ use crate::model::{EntityId, EntityRef, Label, RelationKey};
 use crate::snapshot::{Snapshot, TypedSection};
 
 /// Judges what must hold before the mutations.
-pub(super) fn before(snapshot: &Snapshot, preconditions: &[Precondition]) -> Result<(), Refusal> {
+pub(super) fn before(
+    snapshot: &Snapshot,
+    preconditions: &[Precondition],
+    authority: Option<&Authority>,
+) -> Result<(), Refusal> {
     contradictions(preconditions)?;
     for precondition in preconditions {
         match precondition {
@@ -40,7 +44,8 @@ pub(super) fn before(snapshot: &Snapshot, preconditions: &[Precondition]) -> Res
                 )?;
             }
             Precondition::NodeAt { path, revision: 0 } => {
-                must_not_stand(&format!("path {path}"), snapshot.node(path).is_ok())?;
+                let stands = node_seen(snapshot, authority, path).is_ok();
+                must_not_stand(&format!("path {path}"), stands)?;
             }
             Precondition::NodeAt { path, revision } => at(
                 &format!("path {path}"),
@@ -48,7 +53,7 @@ pub(super) fn before(snapshot: &Snapshot, preconditions: &[Precondition]) -> Res
                 holder_revision(snapshot, path),
             )?,
             Precondition::DocumentEquals { path, value } => {
-                let found = snapshot.node(path).ok();
+                let found = node_seen(snapshot, authority, path).ok();
                 must(found.as_ref() == Some(value), || match &found {
                     Some(found) => format!(
                         "{path} must equal {}, but is {}",
@@ -78,17 +83,25 @@ pub(super) fn after(
     authority: Option<&Authority>,
 ) -> Result<(), Refusal> {
     let is_seen = |key: &EntityRef| authority.is_none_or(|a| a.sees.covers_in(snapshot, key));
+    // Whoever is told of what is hidden is judged by it; to others no way leads through it.
+    let is_met = |id: u32| {
+        let Some(authority) = authority.filter(|a| !a.knows_of_hidden) else {
+            return true;
+        };
+        let entity = snapshot.by_id(EntityId::new(id));
+        entity.is_some_and(|entity| authority.sees.covers_entity(entity))
+    };
     let mut visits = Visits(GUARD_VISITS);
     // Said twice it is looked at once: the look passes every entity, which the visits do not count.
     let mut acyclic_already = std::collections::HashSet::new();
     for precondition in preconditions {
         match precondition {
             Precondition::NoPath { from, to, label } => {
-                no_path(snapshot, from, to, label, &mut visits)?
+                no_path(snapshot, from, to, label, &mut visits, is_met)?
             }
             Precondition::NoDependents(key) => no_dependents(snapshot, key, is_seen)?,
             Precondition::Acyclic(label) if acyclic_already.insert(label) => {
-                acyclic(snapshot, label, &mut visits, is_seen)?;
+                acyclic(snapshot, label, &mut visits, is_met, is_seen)?;
             }
             Precondition::Acyclic(_) => {}
             Precondition::EntityExists(_)
@@ -236,6 +249,7 @@ fn no_path(
     to: &EntityRef,
     label: &Label,
     visits: &mut Visits,
+    is_met: impl Fn(u32) -> bool,
 ) -> Result<(), Refusal> {
     let (Some(from_entity), Some(to_entity), Some(relations)) = (
         snapshot.entity(from),
@@ -251,7 +265,7 @@ fn no_path(
         let mut met = false;
         relations.adjacency().outgoing(id).for_each(|next| {
             met |= next == to_entity.id.get();
-            if !std::mem::replace(&mut seen[next as usize], true) {
+            if !std::mem::replace(&mut seen[next as usize], true) && is_met(next) {
                 waiting.push(EntityId::new(next));
             }
         });
@@ -299,6 +313,7 @@ fn acyclic(
     snapshot: &Snapshot,
     label: &Label,
     visits: &mut Visits,
+    is_met: impl Fn(u32) -> bool,
     is_seen: impl Fn(&EntityRef) -> bool,
 ) -> Result<(), Refusal> {
     const WHITE: u8 = 0;
@@ -311,13 +326,16 @@ fn acyclic(
     let adjacency = relations.adjacency();
     let targets = |id: u32| {
         let mut found = Vec::new();
-        adjacency
-            .outgoing(EntityId::new(id))
-            .for_each(|to| found.push(to));
+        adjacency.outgoing(EntityId::new(id)).for_each(|to| {
+            if is_met(to) {
+                found.push(to);
+            }
+        });
         found
     };
     for start in 0..snapshot.id_bound() {
-        if colour[start as usize] != WHITE || adjacency.outgoing(EntityId::new(start)).is_empty() {
+        let leads_nowhere = adjacency.outgoing(EntityId::new(start)).is_empty();
+        if colour[start as usize] != WHITE || leads_nowhere || !is_met(start) {
             continue;
         }
         let mut way: Vec<(u32, Vec<u32>)> = vec![(start, targets(start))];

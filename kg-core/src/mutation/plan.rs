@@ -18,7 +18,7 @@ use crate::error::{Fault, Refusal};
 use crate::limits::{MUTATIONS, PRECONDITIONS, REASON_BYTES};
 use crate::model::service::check_text;
 use crate::snapshot::Snapshot;
-pub(crate) use authority::unnamed;
+pub(crate) use authority::{node_seen, unnamed};
 use services::dependency_key;
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub fn plan(snapshot: &Snapshot, transaction: &Transaction) -> Result<Plan, Refu
     if let Some(authority) = authority {
         authority::preconditions(snapshot, authority, &transaction.preconditions)?;
     }
-    guard::before(snapshot, &transaction.preconditions)?;
+    guard::before(snapshot, &transaction.preconditions, authority)?;
     let mut planner = Planner {
         authority,
         draft: snapshot.clone(),

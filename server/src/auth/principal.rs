@@ -152,12 +152,24 @@ impl Principal {
         Reach::Within(scopes)
     }
 
+    /// Whose requests theirs are: a request id belongs to whoever used it, also after they took another name, and never to who
+    /// takes theirs.
+    #[must_use]
+    pub fn requester(&self) -> String {
+        let key = self.name.split_once('/').map_or("", |(_, key)| key);
+        match &self.user {
+            Some(user) => format!("user {user} {key}"),
+            None => self.name.to_string(),
+        }
+    }
+
     /// What they may see and change.
     #[must_use]
     pub fn authority(&self) -> Authority {
         Authority {
             sees: self.reach(Role::Reader),
             changes: self.reach(Role::Writer),
+            knows_of_hidden: self.has_somewhere(Role::Operator),
         }
     }
 }

@@ -23,6 +23,10 @@ use crate::auth::{Action, Caller};
 use crate::layer::in_call;
 use crate::liveness::{Kept, LeaseError, Listed, Wanted};
 
+/// How often, and how far apart, a lease is looked for that this server does not know: others' are known within two seconds.
+const LOOKS: u32 = 20;
+const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// The service, over what all services share.
 #[derive(Clone)]
 pub struct Service(Arc<Context>);
@@ -106,7 +110,9 @@ impl LivenessService for Service {
         let asked = request.into_inner();
         from_proto::check_identity(&asked.request_id, &asked.reason).map_err(status::fault)?;
         let id = lease_id("lease_id", &asked.lease_id).map_err(status::fault)?;
-        self.0.must_speak_for(&caller, id)?;
+        if !self.0.speaks_for(&caller, id).await? {
+            return Err(status::lease(LeaseError::Gone(id)));
+        }
         self.0.leases.revoke(id).await.map_err(status::lease)?;
         in_call(|| {
             tracing::debug!(lease = %id, request_id = %asked.request_id, reason = %asked.reason, "lease revoked");
@@ -182,7 +188,7 @@ impl Context {
         let id = if request_id.is_empty() {
             LeaseId(crate::app::seed())
         } else {
-            let (store, whose) = (self.graph.store_id(), &caller.principal.name);
+            let (store, whose) = (self.graph.store_id(), caller.principal.requester());
             LeaseId(xxh3_64(
                 format!("{store} lease {whose} {request_id}").as_bytes(),
             ))
@@ -205,16 +211,35 @@ impl Context {
         Ok(mine.first().map_or_else(as_asked, lease))
     }
 
-    /// Refuses a lease of a service that the caller may not change. Of one that nobody knows it is told elsewhere.
-    fn must_speak_for(&self, caller: &Caller, id: LeaseId) -> Result<(), Status> {
+    /// Whether there is such a lease for the caller: one of a service that they may not see is like one that does not exist.
+    ///
+    /// # Errors
+    /// PERMISSION_DENIED for one of a service that they may see and not change.
+    async fn speaks_for(&self, caller: &Caller, id: LeaseId) -> Result<bool, Status> {
         if caller.principal.has(Action::Write.role()) {
-            return Ok(());
+            return Ok(true);
         }
-        let of_id = self.leases.list(before(id), 1, |row| row.id == id);
-        match of_id.first() {
-            Some(found) => self.must_change(caller, &EntityRef::service(found.row.service.clone())),
-            None => Ok(()),
+        let Some(service) = self.service_of(id).await else {
+            return Ok(false);
+        };
+        let sees = caller.sees();
+        if !self.graph.read(|head| sees.covers_service(head, &service)) {
+            return Ok(false);
         }
+        self.must_change(caller, &EntityRef::service(service))?;
+        Ok(true)
+    }
+
+    /// Whose promise a lease is. One that another server has just granted is waited for: whoever asks has to be judged by it.
+    async fn service_of(&self, id: LeaseId) -> Option<Name> {
+        for _ in 0..LOOKS {
+            let of_id = self.leases.list(before(id), 1, |row| row.id == id);
+            if let Some(found) = of_id.first() {
+                return Some(found.row.service.clone());
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        None
     }
 
     async fn keep_alive(&self, caller: &Caller, asked: v1::KeepAliveRequest) -> KeepAliveReply {
@@ -243,7 +268,14 @@ impl Context {
             let field = || place.map_or("lease_id".into(), |i| format!("lease_ids[{i}]"));
             let id =
                 LeaseId::parse(given).ok_or_else(|| status::fault(not_a_lease(&field(), given)))?;
-            self.must_speak_for(caller, id)?;
+            if !self.speaks_for(caller, id).await? {
+                reply.lost.push(Lost {
+                    lease_id: id.to_string(),
+                    gone: true,
+                    message: LeaseError::Gone(id).to_string(),
+                });
+                continue;
+            }
             match self.leases.keep(id, said) {
                 Some(ttl_ms) => reply.keep(id, ttl_ms, &asked.lease_id),
                 None => elsewhere.push(id),

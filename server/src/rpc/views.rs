@@ -11,13 +11,17 @@ use kg_core::access::{Reach, follow, view};
 use kg_core::commit::Graph;
 use kg_core::limits::VIEWS;
 use kg_core::snapshot::Snapshot;
-use tokio::sync::Mutex as Turn;
+use tokio::sync::{Mutex as Turn, Semaphore};
 use tonic::Status;
 
 use super::graph::blocking_if;
+use super::status;
 
 /// Old revisions of one reach that are kept.
 const PAST: usize = 8;
+
+/// Old revisions that are made at once.
+const AT_ONCE: usize = 2;
 
 /// Entities of a graph whose view is made on a thread for long work.
 const LONG: usize = 1_000;
@@ -26,8 +30,14 @@ const LONG: usize = 1_000;
 const FOLLOWED: usize = 10_000;
 
 /// The views.
-#[derive(Debug, Default)]
-pub struct Views(Mutex<Kept>);
+#[derive(Debug)]
+pub struct Views(Mutex<Kept>, Semaphore);
+
+impl Default for Views {
+    fn default() -> Self {
+        Self(Mutex::default(), Semaphore::new(AT_ONCE))
+    }
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -38,16 +48,19 @@ struct Kept {
 
 #[derive(Debug)]
 struct Slot {
-    views: Arc<Turn<OfReach>>,
+    views: Arc<OfReach>,
     asked: u64,
 }
 
 #[derive(Debug, Default)]
 struct OfReach {
-    head: Option<Arc<Snapshot>>,
+    /// Held while it follows, so that whoever asks meanwhile waits for that and for nothing else.
+    head: Turn<Option<Arc<Snapshot>>>,
     /// Old revisions, each with the revision that was the head then, where that decides too.
-    past: VecDeque<((u64, u64), Arc<Snapshot>)>,
+    past: Mutex<VecDeque<Past>>,
 }
+
+type Past = ((u64, u64), Arc<Snapshot>);
 
 impl Views {
     /// What `reach` covers of the head, as it is now or later.
@@ -56,10 +69,10 @@ impl Views {
     /// INTERNAL when the work panicked.
     pub async fn head(&self, graph: &Arc<Graph>, reach: &Reach) -> Result<Arc<Snapshot>, Status> {
         let slot = self.of(reach);
-        let mut of_reach = slot.lock().await;
+        let mut kept = slot.head.lock().await;
         let published = graph.published();
         let whole = published.snapshot.clone();
-        if let Some(head) = &of_reach.head {
+        if let Some(head) = &*kept {
             if head.revision() >= whole.revision() {
                 return Ok(head.clone());
             }
@@ -79,13 +92,13 @@ impl Views {
                 }
                 if let Some(next) = next {
                     let next = Arc::new(next);
-                    of_reach.head = Some(next.clone());
+                    *kept = Some(next.clone());
                     return Ok(next);
                 }
             }
         }
         let made = make(whole.clone(), reach.clone(), whole).await?;
-        of_reach.head = Some(made.clone());
+        *kept = Some(made.clone());
         Ok(made)
     }
 
@@ -100,7 +113,6 @@ impl Views {
         reach: &Reach,
     ) -> Result<Arc<Snapshot>, Status> {
         let slot = self.of(reach);
-        let mut of_reach = slot.lock().await;
         let now = graph.snapshot().shared();
         let decides = if reach.asks_for_owners() {
             now.revision()
@@ -108,19 +120,25 @@ impl Views {
             0
         };
         let wanted = (whole.revision(), decides);
-        let kept = of_reach.past.iter().find(|(known, _)| *known == wanted);
-        if let Some((_, kept)) = kept {
-            return Ok(kept.clone());
+        if let Some(kept) = slot.past(wanted) {
+            return Ok(kept);
+        }
+        // Not one at a time for all: few at once, and nobody who reads the head waits for these.
+        let turn = self.1.acquire().await;
+        let _turn = turn.map_err(|closed| status::internal("waiting for a turn", &closed))?;
+        if let Some(kept) = slot.past(wanted) {
+            return Ok(kept);
         }
         let made = make(whole, reach.clone(), now).await?;
-        if of_reach.past.len() == PAST {
-            of_reach.past.pop_front();
+        let mut past = slot.past.lock().unwrap_or_else(PoisonError::into_inner);
+        if past.len() == PAST {
+            past.pop_front();
         }
-        of_reach.past.push_back((wanted, made.clone()));
+        past.push_back((wanted, made.clone()));
         Ok(made)
     }
 
-    fn of(&self, reach: &Reach) -> Arc<Turn<OfReach>> {
+    fn of(&self, reach: &Reach) -> Arc<OfReach> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.asked += 1;
         let asked = kept.asked;
@@ -134,7 +152,7 @@ impl Views {
                 kept.of.remove(&reach);
             }
         }
-        let views: Arc<Turn<OfReach>> = Arc::default();
+        let views: Arc<OfReach> = Arc::default();
         let slot = Slot {
             views: views.clone(),
             asked,
@@ -148,6 +166,14 @@ impl Views {
     pub fn count(&self) -> usize {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.of.len()
+    }
+}
+
+impl OfReach {
+    fn past(&self, wanted: (u64, u64)) -> Option<Arc<Snapshot>> {
+        let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = past.iter().find(|(known, _)| *known == wanted);
+        kept.map(|(_, kept)| kept.clone())
     }
 }
 

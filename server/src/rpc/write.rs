@@ -94,7 +94,7 @@ impl Context {
         body: impl FnOnce() -> u64,
     ) -> Transaction {
         let request = (!identity.request_id.is_empty()).then(|| Request {
-            key: RequestKey::new(&caller.principal.name, &identity.request_id),
+            key: RequestKey::new(&caller.principal.requester(), &identity.request_id),
             body: body(),
         });
         let authority = caller.principal.authority();
@@ -112,7 +112,7 @@ impl Context {
 
     /// Whether a request of this id is among those that were committed.
     pub fn remembers(&self, caller: &Caller, request_id: &str) -> bool {
-        let key = RequestKey::new(&caller.principal.name, request_id);
+        let key = RequestKey::new(&caller.principal.requester(), request_id);
         !request_id.is_empty() && self.graph.read(|s| s.requests().get(key).is_some())
     }
 

@@ -270,6 +270,25 @@ fn random_value(rng: &mut Rng, field: &FieldDescriptor, named: &mut Vec<Named>) 
     }
 }
 
+/// The same, and the next page of it, which is asked for by the token of the first.
+async fn ask_twice(
+    channel: &Channel,
+    method: &prost_reflect::MethodDescriptor,
+    request: &DynamicMessage,
+) -> Result<Vec<DynamicMessage>, Status> {
+    let mut all = ask(channel, method, request).await?;
+    let token = all
+        .first()
+        .and_then(|reply| reply.get_field_by_name("next_page_token"));
+    let token = token.and_then(|token| token.as_str().map(str::to_owned));
+    if let Some(token) = token.filter(|token| !token.is_empty()) {
+        let mut next = request.clone();
+        next.set_field_by_name("page_token", Value::String(token));
+        all.extend(ask(channel, method, &next).await?);
+    }
+    Ok(all)
+}
+
 async fn ask(
     channel: &Channel,
     method: &prost_reflect::MethodDescriptor,
@@ -364,8 +383,8 @@ async fn whatever_is_asked_the_answer_is_that_of_a_graph_which_holds_nothing_els
                         if let Some(revision) = at {
                             of_part.set_field_by_name("consistency", exactly(&pool, revision));
                         }
-                        let told = ask(&part, method, &of_part).await;
-                        let expected = ask(&alone, method, &request).await;
+                        let told = ask_twice(&part, method, &of_part).await;
+                        let expected = ask_twice(&alone, method, &request).await;
                         let what = format!(
                             "seed {seed}, {reach:?}, {at:?}: {} {request:?}",
                             method.name()
@@ -491,6 +510,45 @@ async fn a_watch_leads_to_what_may_be_seen_and_tells_of_nothing_else() {
     assert!(told > 200, "{told}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_of_the_past_names_nothing_but_what_may_be_seen_or_was_told() {
+    let (mut told, mut owned) = (0, 0);
+    for seed in 0..40 {
+        let mut rng = Rng::new(9_000 + seed);
+        let graph = random_graph(&mut rng, 60);
+        let reach = reach(&mut rng);
+        owned += usize::from(reach.asks_for_owners());
+        let head = graph.snapshot();
+        let from = 1 + rng.below(usize::try_from(head.revision()).expect("small")) as u64;
+        let channel = serve(graph.clone(), principal(&reach)).await;
+        let mut request = Request::new(v1::WatchRequest {
+            from_revision: from,
+            previous_values: true,
+            ..Default::default()
+        });
+        let token = "Bearer token".parse().expect("ASCII");
+        request.metadata_mut().insert("authorization", token);
+        let watch = GraphServiceClient::new(channel).watch(request).await;
+        let mut watch = watch.expect("a watch").into_inner();
+        let before = view(&graph.snapshot_at(from - 1).expect("kept"), &reach, &head);
+        let mut entities: BTreeSet<String> = before.entities().map(|e| e.key.to_string()).collect();
+        let relations = Oracle::of(&before).relations;
+        let mut relations: BTreeSet<String> = relations.keys().map(ToString::to_string).collect();
+        let mut reached = 0;
+        while reached < head.revision() {
+            let message = timeout(Duration::from_secs(30), watch.message()).await;
+            let message = message.expect("in time").expect("no end").expect("no end");
+            assert!(!message.resync, "seed {seed}");
+            reached = reached.max(message.bookmark);
+            for change in message.changes {
+                told += 1;
+                apply(&change, &head, &reach, &mut entities, &mut relations);
+            }
+        }
+    }
+    assert!(told > 200 && owned > 5, "{told} changes, {owned} by owner");
+}
+
 fn apply(
     change: &v1::Change,
     head: &Snapshot,
@@ -509,7 +567,8 @@ fn apply(
             let key = key(&entity.r#ref);
             may(&key);
             if gone {
-                entities.remove(&key.to_string());
+                let was_told = entities.remove(&key.to_string());
+                assert!(was_told, "{key} went and had never come");
             } else {
                 entities.insert(key.to_string());
             }
@@ -522,7 +581,8 @@ fn apply(
             let label = label.expect("a valid label");
             let relation = kg_core::model::RelationKey { from, label, to }.to_string();
             if gone {
-                relations.remove(&relation);
+                let was_told = relations.remove(&relation);
+                assert!(was_told, "{relation} went and had never come");
             } else {
                 relations.insert(relation);
             }

@@ -7,7 +7,8 @@
 use super::Planner;
 use crate::access::{Authority, Reach};
 use crate::error::Refusal;
-use crate::model::{Entity, EntityRef, Name, Part, Path, RelationKey};
+use crate::model::path::Lost;
+use crate::model::{Entity, EntityRef, Label, Name, Part, Path, RelationKey, ServiceSpec, Value};
 use crate::mutation::change::Change;
 use crate::mutation::transaction::{Mutation, Precondition};
 use crate::snapshot::{Snapshot, TypedSection};
@@ -128,7 +129,17 @@ pub(super) fn changes(
                 is_ours(entity) && previous.as_ref().is_none_or(|entity| is_ours(entity))
             }
             Change::RemoveEntity { previous } => is_ours(previous),
-            Change::PutRelation { relation, .. } => of(&relation.key.from),
+            // Whatever way it came by, a new relation is to what may be seen.
+            Change::PutRelation { relation, previous } => {
+                let to = &relation.key.to;
+                let seen = previous.is_some()
+                    || authority.sees.covers_in(after, to)
+                    || authority.sees.covers_in(before, to);
+                if !seen {
+                    return Err(Refusal::Denied(format!("you may not see {to}")));
+                }
+                of(&relation.key.from)
+            }
             Change::RemoveRelation { previous } => {
                 let fits = of(&previous.key.from);
                 others += usize::from(!fits);
@@ -266,7 +277,63 @@ impl Place {
     }
 }
 
+/// What a service says to somebody: its dependencies are those on what they may see.
+pub(super) fn spec_seen(
+    snapshot: &Snapshot,
+    authority: Option<&Authority>,
+    entity: &Entity,
+) -> ServiceSpec {
+    let mut spec = snapshot.service_spec(entity);
+    if let Some(authority) = authority {
+        spec.dependencies.retain(|d| {
+            let key = EntityRef::service(d.service.clone());
+            authority.sees.covers_in(snapshot, &key)
+        });
+    }
+    spec
+}
+
+/// What stands at a path for somebody. See [`Snapshot::node`].
+pub(crate) fn node_seen(
+    snapshot: &Snapshot,
+    authority: Option<&Authority>,
+    path: &Path,
+) -> Result<Value, Lost> {
+    let Some(authority) = authority else {
+        return snapshot.node(path);
+    };
+    let service = match Place::of(path) {
+        Place::Entity(key) if key.is_service() => snapshot.entity(&key),
+        Place::Entity(_) | Place::Section | Place::Whole => None,
+    };
+    let Some(service) = service.filter(|service| !service.is_placeholder()) else {
+        return snapshot.node(path);
+    };
+    // As it would be read in a graph that holds nothing else.
+    let mut alone = Snapshot::new();
+    let spec = spec_seen(snapshot, Some(authority), service);
+    alone.put_entity(service.clone());
+    for dependency in &spec.dependencies {
+        let to = EntityRef::service(dependency.service.clone());
+        let key = RelationKey {
+            from: service.key.clone(),
+            label: Label::depends_on(),
+            to,
+        };
+        if let (Some(to), Some(relation)) = (snapshot.entity(&key.to), snapshot.relation(&key)) {
+            alone.put_entity(to.clone());
+            let _ = alone.put_relation(&relation, 0);
+        }
+    }
+    alone.node(path)
+}
+
 impl Planner<'_> {
+    /// What a service says to the caller.
+    pub(super) fn spec_seen(&self, entity: &Entity) -> ServiceSpec {
+        spec_seen(&self.draft, self.authority, entity)
+    }
+
     /// Whether the caller may see it.
     pub(super) fn sees(&self, key: &EntityRef) -> bool {
         self.authority

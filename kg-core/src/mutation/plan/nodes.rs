@@ -1,6 +1,6 @@
 //! Planning for dot paths: a write below a typed body is a write of that body, anything else one of a document.
 
-use super::Planner;
+use super::{Planner, node_seen};
 use crate::error::Refusal;
 use crate::limits::{DOCUMENT_BYTES, JSON_DEPTH};
 use crate::model::path::{self, Lost, Part, Path, part};
@@ -76,10 +76,7 @@ impl Planner<'_> {
 
     pub(super) fn update_service_node(&mut self, at: &Path, value: &Value) -> Result<(), Refusal> {
         let (name, rest) = self.member(at)?;
-        let known = self
-            .draft
-            .service(name.as_str())
-            .map(|e| self.draft.service_spec(e));
+        let known = self.draft.service(name.as_str()).map(|e| self.spec_seen(e));
         let object = known.as_ref().map_or_else(Object::new, service_object);
         let object = written(at, object, rest, value)?;
         self.put_service_object(
@@ -139,7 +136,7 @@ impl Planner<'_> {
             });
         };
         let (name, rest) = self.member(at)?;
-        self.draft.node(at).map_err(lost)?;
+        node_seen(&self.draft, self.authority, at).map_err(lost)?;
         let key = EntityRef::new(section.kind(), name.clone());
         if rest.is_empty() {
             return self.delete_entity(&key, false);
@@ -151,7 +148,7 @@ impl Planner<'_> {
             .ok_or_else(|| Refusal::NotFound(key.to_string()))?;
         let (mut object, known) = match section {
             TypedSection::Services => {
-                let spec = self.draft.service_spec(&entity);
+                let spec = self.spec_seen(&entity);
                 (service_object(&spec), spec.dependencies)
             }
             TypedSection::Patterns => (

@@ -25,7 +25,8 @@ impl Context {
         let outcome = self.write(caller, "PutRelation", request).await?;
         let key = from_proto::relation_key(asked.from.as_ref(), &asked.relation, asked.to.as_ref())
             .map_err(status::fault)?;
-        let relation = outcome.snapshot.relation(&key);
+        let after = self.graph.hold(outcome.snapshot.clone());
+        let relation = self.trimmed(caller, after).await?.relation(&key);
         fitting(v1::PutRelationResponse {
             header: self.header(outcome.revision),
             relation: relation.as_ref().map(to_proto::relation),

@@ -5,6 +5,7 @@
 //! view of its own, which follows the graph, and is told how it changed. A record whose state is no longer kept makes it
 //! read the state again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kg_core::access::{Reach, follow, view};
@@ -33,6 +34,8 @@ pub enum Sight {
         reach: Reach,
         /// What was seen last.
         seen: Arc<Snapshot>,
+        /// What the watcher knows: that it went is told of nothing else.
+        told: HashSet<EntityRef>,
     },
 }
 
@@ -43,6 +46,7 @@ impl Sight {
             Reach::Everything => Self::All,
             reach if reach.asks_for_owners() => Self::Owned {
                 reach,
+                told: names(&seen),
                 seen: seen.shared(),
             },
             reach => Self::Named(reach),
@@ -61,12 +65,13 @@ impl Sight {
         match self {
             Self::All => Ok(Some(record)),
             Self::Named(reach) => Ok(Some(named(reach, record))),
-            Self::Owned { reach, seen } => {
+            Self::Owned { reach, seen, told } => {
                 if seen.revision() + 1 != record.revision {
                     let Ok(before) = graph.snapshot_at(record.revision - 1) else {
                         return Ok(None);
                     };
                     *seen = made(reach.clone(), before, graph.snapshot()).await?;
+                    *told = names(seen);
                 }
                 let after = || {
                     graph
@@ -79,7 +84,7 @@ impl Sight {
                 };
                 let now = graph.snapshot();
                 let changes = diff(seen, &next).into_iter();
-                let changes = changes.filter(|change| still(reach, &now, change));
+                let changes = changes.filter(|change| is_told(reach, &now, told, change));
                 let changes = changes.map(emptied).collect();
                 *seen = Arc::new(next);
                 Ok(Some(with(record, changes)))
@@ -133,16 +138,28 @@ fn emptied(change: Change) -> Change {
     }
 }
 
-/// Whether what a change tells may still be seen. That something went has to be told to whoever saw it, by its name alone.
-fn still(reach: &Reach, now: &Snapshot, change: &Change) -> bool {
+/// Whether a change is told: what may still be seen; and that something went, by its name alone, to whoever knows of it.
+fn is_told(reach: &Reach, now: &Snapshot, told: &mut HashSet<EntityRef>, change: &Change) -> bool {
     let of = |key: &EntityRef| reach.covers_in(now, key);
     match change {
-        Change::PutEntity { entity, .. } => of(&entity.key),
+        Change::PutEntity { entity, .. } => {
+            let may = of(&entity.key);
+            if may {
+                told.insert(entity.key.clone());
+            }
+            may
+        }
+        Change::RemoveEntity { previous } => told.remove(&previous.key),
         Change::PutRelation { relation, .. } => of(&relation.key.from) && of(&relation.key.to),
-        Change::RemoveEntity { .. }
-        | Change::RemoveRelation { .. }
-        | Change::SetNode { .. }
-        | Change::RemoveNode { .. }
-        | Change::Restore { .. } => true,
+        // Relations go before their ends do.
+        Change::RemoveRelation { previous } => {
+            told.contains(&previous.key.from) && told.contains(&previous.key.to)
+        }
+        Change::SetNode { .. } | Change::RemoveNode { .. } => true,
+        Change::Restore { .. } => false,
     }
+}
+
+fn names(seen: &Snapshot) -> HashSet<EntityRef> {
+    seen.entities().map(|entity| entity.key.clone()).collect()
 }
