@@ -21,7 +21,7 @@ pub async fn offer(users: &UserStore) -> Result<Option<Secret>, UserError> {
 pub fn notice(token: &Secret) -> String {
     format!(
         "There is no administrator yet. Whoever registers with this token is the first one:\n\n    {}\n\n\
-         It is good once, and until a server of this store starts again.",
+         as by `amadeus register NAME --setup-token TOKEN`. It is good once, and until a server of this store starts again.",
         token.expose()
     )
 }

@@ -64,6 +64,13 @@ pub fn tell_count(count: &str, header: Option<&ResponseHeader>) {
     }
 }
 
+/// Says that more is there than may be seen.
+pub fn tell_hidden(hidden: u32) {
+    if hidden > 0 {
+        out::note(&format!("and {hidden} that you may not see"));
+    }
+}
+
 /// Says that a budget ended a query.
 pub fn tell_truncated(truncated: bool) {
     if truncated {

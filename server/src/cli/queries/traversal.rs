@@ -11,7 +11,7 @@ use crate::cli::{
     entities::entities,
     entity_ref::{parse_ref, written, written_all, written_or_none},
     failure::CliError,
-    overview::{tell_count, tell_truncated},
+    overview::{tell_count, tell_hidden, tell_truncated},
     relations::relations,
     session::Session,
     table,
@@ -111,6 +111,7 @@ pub async fn deps(session: &mut Session, args: TraversalArgs) -> Result<(), CliE
         &table::count(reply.total as usize, "dependency", "dependencies"),
         reply.header.as_ref(),
     );
+    tell_hidden(reply.hidden);
     tell_truncated(reply.truncated);
     Ok(())
 }
@@ -133,6 +134,7 @@ pub async fn impact(session: &mut Session, args: TraversalArgs) -> Result<(), Cl
         &table::count(reply.total as usize, "dependent", "dependents"),
         reply.header.as_ref(),
     );
+    tell_hidden(reply.hidden);
     tell_truncated(reply.truncated);
     Ok(())
 }
@@ -144,10 +146,15 @@ fn impacted(reply: &ImpactResponse) -> String {
 
 fn hits(hits: &[Hit]) -> String {
     let row = |hit: &Hit| {
+        let gap = if hit.hidden_between {
+            " (with what you may not see between)"
+        } else {
+            ""
+        };
         vec![
             hit.depth.to_string(),
             written_or_none(hit.r#ref.as_ref()),
-            written_all(&hit.path, " > "),
+            written_all(&hit.path, " > ") + gap,
         ]
     };
     table::columns(&["DEPTH", "ENTITY", "PATH"], hits.iter().map(row))
