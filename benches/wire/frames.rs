@@ -1,12 +1,14 @@
 //! HTTP/2, as little of it as a client needs that makes one unary call over and over.
 //!
 //! A whole client costs as much as the server that it asks, and where both share two cores it is then the client that is
-//! measured. This one sends each call as two small frames, its headers as six indices once the server knows them, and of
-//! a reply it reads the lengths and the end. A call is answered when its reply ended after a message; a reply without one
-//! carries an error.
+//! measured. This one sends each call as two small frames, its headers as six indices once the server knows them (see
+//! `headers.rs`), and of a reply it reads the lengths and the end. A call is answered when its reply ended after a message;
+//! a reply without one carries an error.
 
 use std::collections::HashMap;
 use std::io;
+
+use super::headers::Headers;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -40,7 +42,7 @@ pub struct Frames {
     /// The last reply's messages with their five bytes each, where they are kept.
     pub kept: Option<Vec<u8>>,
     received: Vec<u8>,
-    headers: Vec<u8>,
+    headers: Headers,
     next_stream: u32,
     send_ahead: i64,
     unacknowledged: u32,
@@ -49,8 +51,8 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// A connection for calls of `path`.
-    pub fn new(path: &str, authority: &str) -> Self {
+    /// A connection for calls with these headers.
+    pub fn new(headers: Headers) -> Self {
         let mut out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         // No pushes, and room for a large reply on each stream.
         let mut settings = vec![0, 2, 0, 0, 0, 0, 0, 4];
@@ -61,7 +63,7 @@ impl Frames {
             out,
             kept: None,
             received: Vec::new(),
-            headers: told_once(path, authority),
+            headers,
             next_stream: 1,
             send_ahead: SEND_AHEAD,
             unacknowledged: 0,
@@ -84,10 +86,8 @@ impl Frames {
         assert!(message.len() + MESSAGE <= MOST, "the message has one frame");
         let stream = self.next_stream;
         self.next_stream += 2;
-        frame(&mut self.out, HEADERS, END_HEADERS, stream, &self.headers);
-        if stream == 1 {
-            self.headers = KNOWN.to_vec();
-        }
+        let headers = self.headers.on(stream);
+        frame(&mut self.out, HEADERS, END_HEADERS, stream, headers);
         let bytes = message.len() + MESSAGE;
         head(&mut self.out, bytes, DATA, END_STREAM, stream);
         self.out.push(0);
@@ -152,27 +152,6 @@ impl Frames {
         }
     }
 }
-
-/// The headers of the first call, of which the server remembers the last four: HPACK, by the numbers of its static table.
-fn told_once(path: &str, authority: &str) -> Vec<u8> {
-    let mut block = vec![POST, HTTP];
-    let mut text = |name: &[u8], value: &str| {
-        block.extend_from_slice(name);
-        block.push(u8::try_from(value.len()).expect("a header here is short"));
-        assert!(value.len() < 127, "a header here is short");
-        block.extend_from_slice(value.as_bytes());
-    };
-    text(&[0x44], path);
-    text(&[0x41], authority);
-    text(b"\x40\x02te", "trailers");
-    text(&[0x5f], "application/grpc");
-    block
-}
-
-const POST: u8 = 0x83;
-const HTTP: u8 = 0x86;
-/// The headers of all further calls: what was told once has the numbers from 62 on, the last told first.
-const KNOWN: [u8; 6] = [POST, HTTP, 0xc1, 0xc0, 0xbf, 0xbe];
 
 fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     head(out, payload.len(), kind, flags, stream);

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 
 use super::frames::Frames;
+use super::way::{Bytes, Way};
 
 /// Bytes that are read at once.
 const READ: usize = 256 * 1024;
@@ -37,21 +37,24 @@ pub struct Turn {
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Bytes>,
     frames: Frames,
     buffer: Vec<u8>,
 }
 
 impl<'a> Load<'a> {
     pub fn connect(at: SocketAddr, path: &str, connections: usize, message: Message<'a>) -> Self {
+        Self::by(&Way::plain(at), path, connections, message)
+    }
+
+    /// The same by any way.
+    pub fn by(way: &Way<'_>, path: &str, connections: usize, message: Message<'a>) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be had");
         let connect = || async {
-            let stream = TcpStream::connect(at).await?;
-            stream.set_nodelay(true)?;
             Ok::<_, io::Error>(Connection {
-                stream,
-                frames: Frames::new(path, &at.to_string()),
+                stream: way.open().await?,
+                frames: way.frames(path),
                 buffer: vec![0; READ],
             })
         };
@@ -98,6 +101,17 @@ impl<'a> Load<'a> {
     }
 }
 
+/// One call over a connection of its own, and its reply.
+pub fn ask<R: prost::Message + Default>(
+    way: &Way<'_>,
+    path: &str,
+    message: &impl prost::Message,
+) -> R {
+    let mut load = Load::by(way, path, 1, Box::new(|_, _| {}));
+    let reply = load.ask(&message.encode_to_vec());
+    R::decode(&*reply).expect("it is a reply")
+}
+
 impl Connection {
     /// At least one call is made.
     async fn run(
@@ -121,6 +135,8 @@ impl Connection {
                 wanted = Instant::now() < until;
             }
             self.stream.write_all(&self.frames.out).await?;
+            // Encrypted bytes may still wait for room in the socket.
+            self.stream.flush().await?;
             self.frames.out.clear();
             if !wanted && self.frames.open() == 0 {
                 return Ok(answered);

@@ -116,11 +116,27 @@ impl Ask {
         rival: (&str, f64),
         bound: Option<f64>,
     ) {
+        self.figure(case, (unit, Better::Higher), ours, rival, bound);
+    }
+
+    /// Tells a time of ours beside a rival's, in nanoseconds.
+    pub fn time(&self, case: &str, ours: (&str, f64), rival: (&str, f64), bound: Option<f64>) {
+        self.figure(case, ("ns", Better::Lower), ours, rival, bound);
+    }
+
+    fn figure(
+        &self,
+        case: &str,
+        (unit, better): (&str, Better),
+        ours: (&str, f64),
+        rival: (&str, f64),
+        bound: Option<f64>,
+    ) {
         Line::Figure(Figure {
             question: self.question.to_owned(),
             case: case.to_owned(),
             unit: unit.to_owned(),
-            better: Better::Higher,
+            better,
             ours_name: ours.0.to_owned(),
             ours: ours.1,
             rival: rival.0.to_owned(),

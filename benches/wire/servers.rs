@@ -1,6 +1,7 @@
 //! The servers that are asked: each a process of its own, in a folder of its own on the file system that all share, gone
 //! with the value that stands for it.
 
+use std::collections::HashMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -8,6 +9,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,20 +23,32 @@ const BINARY: &str = "AMADEUS_BIN";
 /// How long a server may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What its standard error goes to, in its folder.
+const LOG: &str = "log";
+
 /// A server that runs.
 pub struct Server {
     pub at: SocketAddr,
     child: Child,
+    /// Nanoseconds that each of its threads has had on a processor, when they were looked at last.
+    threads: Mutex<HashMap<OsString, u64>>,
     /// Removed after the process has ended.
-    _place: TempDir,
+    place: TempDir,
 }
 
 impl Server {
     /// Amadeus on an empty SQLite store, as `amadeus serve` runs without further options; if there is a binary.
     pub fn amadeus() -> Result<Self, String> {
+        Self::amadeus_with(&[])
+    }
+
+    /// The same with further options.
+    pub fn amadeus_with(options: &[String]) -> Result<Self, String> {
         let place = folder();
         let store = format!("sqlite://{}", place.path().join("amadeus.db").display());
-        Self::serving(place, &["--store", &store])
+        let mut all = vec!["--store", &store];
+        all.extend(options.iter().map(String::as_str));
+        Self::serving(place, &all)
     }
 
     /// Amadeus on a store that it shares.
@@ -87,7 +101,7 @@ impl Server {
     }
 
     fn start(mut command: Command, at: SocketAddr, place: TempDir) -> Result<Self, String> {
-        let said = place.path().join("log");
+        let said = place.path().join(LOG);
         let log = File::create(&said).map_err(|error| error.to_string())?;
         let name = Path::new(command.get_program()).to_owned();
         let child = command
@@ -99,7 +113,8 @@ impl Server {
         let mut server = Self {
             at,
             child,
-            _place: place,
+            threads: Mutex::default(),
+            place,
         };
         let since = Instant::now();
         while TcpStream::connect(at).is_err() {
@@ -112,18 +127,30 @@ impl Server {
         Ok(server)
     }
 
-    /// The time that its threads have had on a processor, in their code and in the kernel for them. A thread that has
-    /// ended no longer counts; the servers here keep theirs while they are asked.
+    /// The token that makes its first administrator. It was shown before the server listened.
+    pub fn setup_token(&self) -> String {
+        let said = fs::read_to_string(self.place.path().join(LOG)).expect("it has a log");
+        let token = said.lines().map(str::trim).find(|l| l.starts_with("ams_"));
+        token.expect("it waits for an administrator").to_owned()
+    }
+
+    /// The time that its threads have had on a processor, in their code and in the kernel for them. One that has ended
+    /// counts with what it had when this was asked last: those that hash passwords end some seconds later, and by what they
+    /// had used the time would go back.
     pub fn cpu(&self) -> io::Result<Duration> {
-        let mut ns = 0;
+        let threads = self.threads.lock();
+        let mut threads = threads.unwrap_or_else(PoisonError::into_inner);
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let stat = fs::read_to_string(task?.path().join("schedstat"));
+            let task = task?;
+            let stat = fs::read_to_string(task.path().join("schedstat"));
             let first = stat
                 .ok()
                 .and_then(|s| s.split(' ').next()?.parse::<u64>().ok());
-            ns += first.unwrap_or_default();
+            if let Some(ns) = first {
+                threads.insert(task.file_name(), ns);
+            }
         }
-        Ok(Duration::from_nanos(ns))
+        Ok(Duration::from_nanos(threads.values().sum()))
     }
 }
 
