@@ -8,6 +8,13 @@ It asks the server what it offers (gRPC reflection), builds the message classes 
 A method's kind decides what `call` takes and gives: a unary call a dictionary for a dictionary, a server stream a `Stream` of
 dictionaries, a client stream takes an iterable of dictionaries. Errors are `grpc.RpcError`, with `code()` and `details()`.
 A `Client` may be shared by threads.
+
+Where one has to sign in, `metadata` says who calls, with an access token or an API key, and `credentials` trusts the server's
+certificate:
+
+    with open("ca.pem", "rb") as file:
+        credentials = grpc.ssl_channel_credentials(file.read())
+    client = Client("graph.example.com:50051", metadata=[("authorization", f"Bearer {key}")], credentials=credentials)
 """
 
 import threading
@@ -24,20 +31,21 @@ MESSAGE_BYTES = 64 * 1024 * 1024
 class Client:
     """One connection to one server."""
 
-    def __init__(self, address, timeout=30.0, metadata=(), options=()):
+    def __init__(self, address, timeout=30.0, metadata=(), options=(), credentials=None):
         """`timeout` is the deadline in seconds of every call that names none; streams have none of their own."""
         self.timeout = timeout
         self.metadata = tuple(metadata)
-        self.channel = grpc.insecure_channel(
-            address,
-            options=[
-                ("grpc.max_receive_message_length", MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MESSAGE_BYTES),
-                # Each client its own connection: channels with the same options would share one.
-                ("grpc.use_local_subchannel_pool", 1),
-                *options,
-            ],
-        )
+        options = [
+            ("grpc.max_receive_message_length", MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MESSAGE_BYTES),
+            # Each client its own connection: channels with the same options would share one.
+            ("grpc.use_local_subchannel_pool", 1),
+            *options,
+        ]
+        if credentials is None:
+            self.channel = grpc.insecure_channel(address, options)
+        else:
+            self.channel = grpc.secure_channel(address, credentials, options)
         self._pool = descriptor_pool.DescriptorPool()
         self._methods = {}
         self._lock = threading.Lock()
@@ -133,7 +141,7 @@ class Client:
 
     def _reflect(self, request):
         stub = reflection_pb2_grpc.ServerReflectionStub(self.channel)
-        response = next(stub.ServerReflectionInfo(iter([request]), timeout=self.timeout))
+        response = next(stub.ServerReflectionInfo(iter([request]), timeout=self.timeout, metadata=self.metadata))
         if response.HasField("error_response"):
             raise KeyError(response.error_response.error_message)
         return response

@@ -5,12 +5,14 @@ Nothing here is mocked. A test gets a folder that is removed afterwards, and eve
 
 import base64
 import contextlib
+import http.client
 import json
 import pathlib
 import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -61,15 +63,22 @@ def free_port():
 
 
 class Server:
-    """One `amadeus serve`, restartable on the same store and ports."""
+    """One `amadeus serve`, restartable on the same store and ports.
 
-    def __init__(self, folder, *arguments, store=None):
+    One that speaks TLS has the file of the authority that signed its certificate as `ca`.
+    """
+
+    def __init__(self, folder, *arguments, store=None, ca=None):
         self.folder = pathlib.Path(folder)
         self.store = store or f"sqlite://{self.folder}/amadeus.db"
         self.arguments = arguments
+        self.ca = ca
+        self.scheme = "https" if ca else "http"
         self.address = f"127.0.0.1:{free_port()}"
         self.http_address = f"127.0.0.1:{free_port()}"
+        # Standard error and standard output.
         self.log = self.folder / "server.log"
+        self.output = self.folder / "server.out"
         self.process = None
         self.clients = []
         _servers.append(self)
@@ -77,9 +86,9 @@ class Server:
     def start(self, *arguments, wait=True):
         command = [str(BINARY), "serve", "--listen", self.address, "--http", self.http_address]
         command += ["--store", self.store, *self.arguments, *arguments]
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=log, start_new_session=True
             )
         if wait:
             self.wait_until_ready()
@@ -100,18 +109,20 @@ class Server:
         return client
 
     def get(self, path):
-        """Status and body of a page of the HTTP side; status 0 while nobody listens."""
+        """Status and body of a page of the HTTP side; status 0 while nobody listens who speaks so."""
+        trust = ssl.create_default_context(cafile=self.ca) if self.ca else None
         try:
-            with urllib.request.urlopen(f"http://{self.http_address}{path}", timeout=10) as reply:
+            url = f"{self.scheme}://{self.http_address}{path}"
+            with urllib.request.urlopen(url, timeout=10, context=trust) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return 0, ""
 
     def cli(self, *arguments, check=True, **options):
         """Runs a client command against this server; returns the finished process with its texts."""
-        command = [str(BINARY), *arguments, "--addr", f"http://{self.address}"]
+        command = [str(BINARY), *arguments, "--addr", f"{self.scheme}://{self.address}"]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=900, **options)
         if check and done.returncode != 0:
             raise AssertionError(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -154,11 +165,11 @@ class ServerTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.rng = seeded(self.id())
 
-    def serve(self, *arguments, store=None, folder=None, wait=True):
+    def serve(self, *arguments, store=None, folder=None, ca=None, wait=True):
         """A started server; the first is `self.server`, with a client `self.client` and the call `self.call`."""
         folder = pathlib.Path(folder or self.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        server = Server(folder, *arguments, store=store)
+        server = Server(folder, *arguments, store=store, ca=ca)
         self.addCleanup(server.end)
         server.start(wait=wait)
         if not hasattr(self, "server"):

@@ -199,7 +199,7 @@ class Commands(SharedServerTest):
             self.assertIn("amadeus", done.stdout)
 
     def test_every_command_has_help(self):
-        for command in "import export get set rm service entity relation deps impact path find cycles order viz docs watch status backup restore bench serve".split():
+        for command in "import export get set rm service entity relation deps impact path find cycles order viz docs watch status login logout whoami register user key audit lease backup restore bench serve".split():
             with self.subTest(command=command):
                 done = amadeus(command, "--help")
                 self.assertEqual(done.returncode, 0)

@@ -38,8 +38,12 @@ class Surroundings(SharedServerTest):
             UpdateNode DeleteNode Commit Import Export Watch Describe Validate Prune"""
         query = """Dependencies Impact FindPath FindByCapability Neighbors Subgraph Cycles StartOrder Search Visualize
             GenerateDocs"""
-        admin = "Status Backup ListBackups Restore Compact CheckIntegrity"
-        for service, expected in zip(SERVICES, (graph, query, admin)):
+        admin = "Status Backup ListBackups Restore Compact CheckIntegrity Audit"
+        user = """CreateUser GetUser GetUserByUsername UpdateUser DeleteUser ListUsers UpdatePassword UpdateProfile AssignRole
+            RemoveRole"""
+        auth = "Register Login ValidateToken RefreshToken Logout CreateApiKey RevokeApiKey ListApiKeys"
+        services = (*SERVICES, "amadeus.v1.UserService", "amadeus.v1.AuthService")
+        for service, expected in zip(services, (graph, query, admin, user, auth)):
             offered = {name.split("/")[1] for name in self.client.methods(service)}
             self.assertLessEqual(set(expected.split()), offered)
 
