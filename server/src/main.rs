@@ -27,6 +27,7 @@ Examples:
   amadeus serve
   amadeus serve --load examples/online-boutique.json
   amadeus serve --store memory: --listen 127.0.0.1:0
+  amadeus serve --auth --tls-cert cert.pem --tls-key key.pem --listen 0.0.0.0:50051 --http 0.0.0.0:9090
   amadeus serve --print-config")]
     Serve(Box<ServeArgs>),
     #[command(flatten)]
@@ -74,6 +75,10 @@ fn serve(
         Ok(config) => config,
         Err(error) => return failed(&error),
     };
+    if config.args.auth {
+        // Whoever reads the files of the store reads past every scope: what is made from here on is its owner's alone.
+        rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    }
     if print {
         return match std::io::stdout().write_all(config.print().as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,

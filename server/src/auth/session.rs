@@ -43,7 +43,7 @@ pub enum Standing {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSignedIn {
     /// There are no credentials.
-    #[error("sign in first: the call carries no token")]
+    #[error("sign in first: the call carries no token (`authorization: Bearer TOKEN`)")]
     Absent,
     /// They are malformed, forged, of another server, unknown, or their user is gone.
     #[error("the token is not good: sign in again")]
@@ -52,7 +52,7 @@ pub enum NotSignedIn {
     #[error("the token has expired: refresh it, or sign in again")]
     Expired,
     /// They were ended.
-    #[error("the session was ended: sign in again")]
+    #[error("the session or the key was ended: sign in again, or use another key")]
     Revoked,
     /// Nobody knows now.
     #[error("whose token this is cannot be looked up now: {0}")]

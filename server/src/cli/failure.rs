@@ -176,6 +176,13 @@ fn call_hint(status: &Status, request_id: Option<&str>) -> Option<String> {
     if was_garbled(status) || was_lost(status) {
         return Some("try again; or, if the server speaks TLS, call it by https://".to_owned());
     }
+    // The server has said what to do.
+    let told = status.get_details_retry_info().is_some()
+        || status.message() == crate::rpc::status::WRONG_PASSWORD
+        || status.message().contains("setup token");
+    if told {
+        return None;
+    }
     let hint = match status.code() {
         Code::Aborted => "somebody changed it meanwhile; read it again and repeat",
         Code::AlreadyExists => "change the one that exists, or use another name",

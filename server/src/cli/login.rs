@@ -158,7 +158,14 @@ fn principal(reply: &ValidateTokenResponse) -> String {
     table::record(&[
         ("name", reply.principal.clone()),
         ("user id", reply.user_id.clone()),
-        ("may", grants::all_shown(&reply.grants)),
+        (
+            "may",
+            if reply.grants.is_empty() {
+                "nothing yet: an administrator gives a role, with `amadeus user role add`".to_owned()
+            } else {
+                grants::all_shown(&reply.grants)
+            },
+        ),
         (
             "until",
             reply.expires_at.map(|t| t.to_string()).unwrap_or_default(),
@@ -169,6 +176,7 @@ fn principal(reply: &ValidateTokenResponse) -> String {
 /// Makes a user of one's own.
 pub async fn register(session: &mut Session, args: RegisterArgs) -> Result<(), CliError> {
     warn_if_overheard(session);
+    let name = args.name.clone();
     let request = RegisterRequest {
         password: args.password.new_one("New password: ")?,
         username: args.name,
@@ -184,7 +192,7 @@ pub async fn register(session: &mut Session, args: RegisterArgs) -> Result<(), C
     session.show(&reply, |reply| {
         reply.user.as_ref().map(users::one).unwrap_or_default()
     })?;
-    out::note("sign in with `amadeus login`");
+    out::note(&format!("sign in with `amadeus login {name}`"));
     Ok(())
 }
 

@@ -76,7 +76,8 @@ pub struct UserCreateArgs {
     /// E-mail address, by which one can sign in too
     #[arg(long, default_value = "", hide_default_value = true)]
     pub email: String,
-    /// A role; may be given again
+    /// A role: reader, writer, operator or admin; behind a colon the part of the graph that it is for: kind=KIND (`document`: sections
+    /// of the documents), prefix=PREFIX, owner=OWNER, by commas. May be given again
     #[arg(long = "grant", value_name = "ROLE[:SCOPE]")]
     pub grants: Vec<GrantArg>,
     /// The role admin
@@ -163,7 +164,8 @@ pub struct UserPasswordArgs {
 pub struct UserRoleArgs {
     /// The user
     pub name: String,
-    /// The role: reader, writer, operator or admin, and which part of the graph it is for
+    /// The role: reader, writer, operator or admin; behind a colon the part of the graph that it is for: kind=KIND (`document`:
+    /// sections of the documents), prefix=PREFIX, owner=OWNER, by commas
     #[arg(value_name = "ROLE[:SCOPE]")]
     pub grant: GrantArg,
     #[command(flatten)]

@@ -330,10 +330,13 @@ pub fn not_signed_in(why: NotSignedIn) -> Status {
     }
 }
 
+/// What whoever is told who could not sign in.
+pub const WRONG_PASSWORD: &str = "the name or the password is wrong";
+
 /// A sign-in failed. There is one answer, so that it tells nothing.
 #[must_use]
 pub fn wrong_password() -> Status {
-    Status::unauthenticated("the name or the password is wrong")
+    Status::unauthenticated(WRONG_PASSWORD)
 }
 
 /// Somebody else has it.

@@ -42,6 +42,10 @@ pub fn role(field: &str, number: i32) -> Result<Role, Fault> {
 /// A fault of a field below `field`.
 pub fn scope(field: &str, given: &v1::Scope) -> Result<Scope, Fault> {
     let parsed = || -> Result<Scope, Fault> {
+        if *given == v1::Scope::default() {
+            let reason = "says nothing: leave it out for everything, or give a kind, a name_prefix or an owner";
+            return Err(Fault::new("", reason));
+        }
         check_text("name_prefix", &given.name_prefix, NAME_BYTES)?;
         check_text("owner", &given.owner, NAME_BYTES)?;
         let kind = (!given.kind.is_empty()).then(|| Kind::parse("kind", &given.kind));
