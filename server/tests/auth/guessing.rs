@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use amadeus::auth::Outcome;
 use amadeus::auth::attempts::Policy;
+use amadeus::auth::password::Cost;
+use futures::future::{join, join_all};
 use futures::{StreamExt as _, stream};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -96,4 +99,61 @@ async fn ten_thousand_tries_are_refused_in_bounded_memory_and_others_sign_in_mea
     assert!(signed_in.is_ok(), "the pool is alive");
     let refused = server.try_login("victim", PASSWORD, from(9_999)).await;
     assert_eq!(refused.expect_err("waits").code(), Code::ResourceExhausted);
+}
+
+/// The pool has room for some 250. With hashes that take some milliseconds one address filled it, and nobody else was let in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_registers_over_and_over_does_not_keep_others_from_signing_in() {
+    let cost = Cost {
+        memory_kib: 4 * 1_024,
+        passes: 1,
+    };
+    let mut server = Server::start("memory:", Policy::default(), cost).await;
+    server.register("alice").await;
+    server.told();
+    let flood = (0..500).map(|n| {
+        let server = &server;
+        async move { server.try_register(&format!("flood{n}"), from(1)).await }
+    });
+    let others = async {
+        for n in 0..20 {
+            let signed_in = server.try_login("alice", PASSWORD, from(2)).await;
+            assert!(signed_in.is_ok(), "{n}: {signed_in:?}");
+        }
+    };
+    let (flood, ()) = join(join_all(flood), others).await;
+    let made = flood.iter().filter(|told| told.is_ok()).count();
+    assert!(made >= 64, "{made}");
+    let refused = flood.into_iter().filter_map(Result::err);
+    let refused: Vec<Status> = refused.collect();
+    assert_eq!(made + refused.len(), 500);
+    for status in &refused {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        assert!(!delay(status).is_zero());
+    }
+    // However many were refused, the audit log is told once, and later how many there were.
+    let told = server.told();
+    let of_refused = told
+        .iter()
+        .filter(|event| event.outcome == Outcome::Refused);
+    assert_eq!(of_refused.count(), 1);
+}
+
+#[tokio::test]
+async fn an_address_that_has_made_its_users_of_this_hour_makes_no_more() {
+    let policy = Policy {
+        registrations: 3,
+        ..Policy::default()
+    };
+    let server = Server::start("memory:", policy, CHEAP).await;
+    for n in 0..3 {
+        let made = server.try_register(&format!("one{n}"), from(1)).await;
+        assert!(made.is_ok(), "{made:?}");
+    }
+    let refused = server.try_register("one3", from(1)).await;
+    let refused = refused.expect_err("one too many");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(delay(&refused) > Duration::from_secs(15 * 60));
+    assert!(server.try_register("two", from(2)).await.is_ok());
+    assert!(server.try_login("one0", PASSWORD, from(1)).await.is_ok());
 }
