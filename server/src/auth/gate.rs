@@ -517,3 +517,6 @@ impl http_body::Body for Guarded {
         SizeHint::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

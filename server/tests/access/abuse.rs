@@ -358,7 +358,7 @@ async fn all_keys_of_one_user_share_what_the_user_has() {
         let watch = server.graph(&key).watch(v1::WatchRequest::default()).await;
         open.push(watch);
     }
-    let held = open.pop().expect("three").err().expect("the third");
+    let held = open.pop().expect("three").expect_err("the third");
     assert_eq!(held.code(), Code::ResourceExhausted, "{held}");
     assert!(open.iter().all(Result::is_ok));
 }
