@@ -61,10 +61,7 @@ impl Parts {
         let profile = from_proto::profile("profile", asked.profile).map_err(status::fault)?;
         let setup = asked.setup_token;
         let setup = (!setup.is_empty()).then(|| SecretHash::of(setup.as_bytes()));
-        let taken = self.users.is_taken(&username, email.as_ref()).await;
-        if taken.map_err(status::users)? {
-            return Err(status::taken("this name or address"));
-        }
+        // Before anything is looked up: who asks for one name after the other learns which are taken.
         let attempt = self
             .attempts
             .begin_to_register(caller.source, self.now_ms());
@@ -72,6 +69,10 @@ impl Parts {
             self.refuse_to_register(caller, "too many from this address");
             status::retry_after(early, Duration::from_millis(early.wait_ms))
         })?;
+        let taken = self.users.is_taken(&username, email.as_ref()).await;
+        if taken.map_err(status::users)? {
+            return Err(status::taken("this name or address"));
+        }
         let is_full = setup.is_none() && self.has_many_without_role().await?;
         if is_full {
             self.refuse_to_register(caller, "too many users have no role");
