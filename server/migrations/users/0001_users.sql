@@ -39,6 +39,7 @@ CREATE TABLE amadeus_users (
 );
 
 CREATE INDEX amadeus_users_admin ON amadeus_users (id) WHERE is_admin = 1;
+CREATE INDEX amadeus_users_without_role ON amadeus_users (id) WHERE roles = ',';
 
 -- Sessions. `refresh` is kept of the one refresh token that is good, and `rotations` counts those before it.
 CREATE TABLE amadeus_sessions (
@@ -86,9 +87,12 @@ CREATE TABLE amadeus_signing_keys (
     created_ms INTEGER NOT NULL
 );
 
--- The audit log, apart from commits.
+-- The audit log, apart from commits. `class` says what may be kept of its like (done, refused, denied), and `number` counts
+-- those of one class.
 CREATE TABLE amadeus_events (
     id       INTEGER PRIMARY KEY,
+    class    TEXT NOT NULL,
+    number   INTEGER NOT NULL,
     time_ms  INTEGER NOT NULL,
     actor    TEXT NOT NULL,
     source   TEXT NOT NULL,
@@ -99,3 +103,4 @@ CREATE TABLE amadeus_events (
 );
 
 CREATE INDEX amadeus_events_time ON amadeus_events (time_ms);
+CREATE UNIQUE INDEX amadeus_events_number ON amadeus_events (class, number);

@@ -5,15 +5,23 @@
 //!
 //! Tries that are under way count too: otherwise a thousand at once would all be let in before the first has failed.
 //!
+//! Registering costs a hash as well, so it is a try of its address, and one address makes only so many users an hour. What
+//! one address has under way is a part of what the pool of passwords takes, so that others are let in.
+//!
 //! What is remembered is bounded: when the table is full, the entry whose wait ends first is forgotten. To flush a name
 //! that waits, somebody would have to make as many others wait as long, and every one of those costs hashes.
 
+mod registered;
+
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ring::digest;
+
+use super::network::Network;
+use registered::Registered;
 
 /// How many tries are let through, and how long the waits are.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +32,10 @@ pub struct Policy {
     pub address_failures: u32,
     /// Tries of one account that may be under way at once, as long as it does not wait.
     pub account_at_once: u32,
-    /// The same of one address.
+    /// The same of one address, registering included; a part of [`WAITING`](super::password::WAITING).
     pub address_at_once: u32,
+    /// Users that one address may make at once, and again in each hour.
+    pub registrations: u32,
     /// Failures of an address that one success outweighs. All of them would be too many: somebody with an account of their
     /// own could guess for ever.
     pub forgiven: u32,
@@ -45,7 +55,8 @@ impl Default for Policy {
             account_failures: 5,
             address_failures: 50,
             account_at_once: 32,
-            address_at_once: 512,
+            address_at_once: 64,
+            registrations: 1_000,
             forgiven: 5,
             first_wait_ms: 1_000,
             longest_wait_ms: 15 * 60 * 1_000,
@@ -57,7 +68,7 @@ impl Default for Policy {
 
 /// A try that comes too early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many tries to sign in: wait")]
+#[error("too many tries: wait")]
 pub struct TooEarly {
     /// How long to wait, in milliseconds.
     pub wait_ms: u64,
@@ -71,21 +82,20 @@ pub struct Attempts(Arc<Mutex<Tables>>);
 struct Tables {
     policy: Policy,
     accounts: Table<Account>,
-    addresses: Table<Address>,
+    addresses: Table<Network>,
+    registered: Registered,
 }
 
 /// A name as it was typed, folded; names may be long, so their hash stands for them.
 type Account = [u8; 32];
 
-/// Whoever has one address of version 6 has 2^64 of them.
-type Address = [u8; 16];
-
 /// A try under way. One that is dropped without a word was neither right nor wrong.
 #[derive(Debug)]
 pub struct Attempt {
     attempts: Attempts,
-    account: Account,
-    address: Option<Address>,
+    /// None of whoever registers.
+    account: Option<Account>,
+    address: Option<Network>,
 }
 
 impl Attempts {
@@ -96,6 +106,7 @@ impl Attempts {
             policy,
             accounts: Table::default(),
             addresses: Table::default(),
+            registered: Registered::default(),
         })))
     }
 
@@ -109,8 +120,33 @@ impl Attempts {
         source: Option<SocketAddr>,
         now_ms: u64,
     ) -> Result<Attempt, TooEarly> {
-        let account = account(typed);
-        let address = source.map(|source| address(source.ip()));
+        self.begin_of(Some(account(typed)), source, now_ms)
+    }
+
+    /// Begins to make a user.
+    ///
+    /// # Errors
+    /// [`TooEarly`].
+    pub fn begin_to_register(
+        &self,
+        source: Option<SocketAddr>,
+        now_ms: u64,
+    ) -> Result<Attempt, TooEarly> {
+        let attempt = self.begin_of(None, source, now_ms)?;
+        if let Some(address) = attempt.address {
+            let tables = &mut *self.tables();
+            tables.registered.count(address, &tables.policy, now_ms)?;
+        }
+        Ok(attempt)
+    }
+
+    fn begin_of(
+        &self,
+        account: Option<Account>,
+        source: Option<SocketAddr>,
+        now_ms: u64,
+    ) -> Result<Attempt, TooEarly> {
+        let address = source.map(|source| Network::of(source.ip()));
         self.tables().begin(account, address, now_ms)?;
         Ok(Attempt {
             attempts: self.clone(),
@@ -119,7 +155,7 @@ impl Attempts {
         })
     }
 
-    /// How many accounts and addresses are remembered.
+    /// How many accounts and addresses are remembered for their tries.
     #[must_use]
     pub fn remembered(&self) -> usize {
         let tables = self.tables();
@@ -137,9 +173,11 @@ impl Attempt {
     pub fn failed(self, now_ms: u64) {
         let tables = &mut *self.attempts.tables();
         let policy = tables.policy;
-        tables.accounts.change(&self.account, |entry| {
-            entry.fail(policy.account_failures, &policy, now_ms);
-        });
+        if let Some(account) = &self.account {
+            tables.accounts.change(account, |entry| {
+                entry.fail(policy.account_failures, &policy, now_ms);
+            });
+        }
         if let Some(address) = &self.address {
             tables.addresses.change(address, |entry| {
                 entry.fail(policy.address_failures, &policy, now_ms);
@@ -151,9 +189,9 @@ impl Attempt {
     pub fn succeeded(self) {
         let tables = &mut *self.attempts.tables();
         let policy = tables.policy;
-        tables
-            .accounts
-            .change(&self.account, |entry| entry.failures = 0);
+        if let Some(account) = &self.account {
+            tables.accounts.change(account, |entry| entry.failures = 0);
+        }
         if let Some(address) = &self.address {
             tables.addresses.change(address, |entry| {
                 entry.failures = entry.failures.saturating_sub(policy.forgiven);
@@ -165,7 +203,9 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         let tables = &mut *self.attempts.tables();
-        tables.accounts.end(&self.account);
+        if let Some(account) = &self.account {
+            tables.accounts.end(account);
+        }
         if let Some(address) = &self.address {
             tables.addresses.end(address);
         }
@@ -175,18 +215,20 @@ impl Drop for Attempt {
 impl Tables {
     fn begin(
         &mut self,
-        account: Account,
-        address: Option<Address>,
+        account: Option<Account>,
+        address: Option<Network>,
         now_ms: u64,
     ) -> Result<(), TooEarly> {
         let policy = self.policy;
-        let of_account = self.accounts.look(&account, &policy, now_ms);
-        of_account.may_begin(
-            policy.account_failures,
-            policy.account_at_once,
-            &policy,
-            now_ms,
-        )?;
+        let of_account = account.map(|account| self.accounts.look(&account, &policy, now_ms));
+        if let Some(of_account) = of_account {
+            of_account.may_begin(
+                policy.account_failures,
+                policy.account_at_once,
+                &policy,
+                now_ms,
+            )?;
+        }
         if let Some(address) = address {
             let of_address = self.addresses.look(&address, &policy, now_ms);
             of_address.may_begin(
@@ -198,8 +240,10 @@ impl Tables {
             self.addresses
                 .put(address, of_address.begun(now_ms), policy.entries);
         }
-        self.accounts
-            .put(account, of_account.begun(now_ms), policy.entries);
+        if let (Some(account), Some(of_account)) = (account, of_account) {
+            self.accounts
+                .put(account, of_account.begun(now_ms), policy.entries);
+        }
         Ok(())
     }
 }
@@ -327,17 +371,6 @@ fn account(typed: &str) -> Account {
     let mut account = [0; 32];
     account.copy_from_slice(digest::digest(&digest::SHA256, folded.as_bytes()).as_ref());
     account
-}
-
-fn address(ip: IpAddr) -> Address {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => {
-            let mut octets = v6.octets();
-            octets[8..].fill(0);
-            octets
-        }
-    }
 }
 
 #[cfg(test)]

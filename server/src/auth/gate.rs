@@ -1,9 +1,12 @@
 //! The gate: the one way to every RPC, unary and stream.
 //!
-//! It finds out who calls, asks the policy whether they may call this at all, counts what they use, and puts the [`Caller`]
+//! It finds out who calls, counts what they use, asks the policy whether they may call this at all, and puts the [`Caller`]
 //! among the call's extensions, where the service finds it. A call that is under way, and a stream that is open, is ended
 //! when its session is over or its rights have become fewer. Every refusal is told to the audit log and counted, whoever
 //! refused: the gate or the service.
+//!
+//! What is refused is counted like what is done, a stranger's by the network that it comes from, and before the store is
+//! asked whose a token is: otherwise those who are refused would be the only ones without a limit.
 //!
 //! Where nobody has to sign in, a call without credentials passes as somebody who is trusted, and costs one entry among its
 //! extensions.
@@ -23,8 +26,9 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::allowance::{Allowances, Limits, Reached, Using};
+use super::allowance::{Allowances, Limits, Reached, Spender, Using};
 use super::caller::Caller;
+use super::network::Network;
 use super::policy::policy;
 use super::principal::{ANONYMOUS, Principal};
 use super::rules::{Row, Rule, Rules};
@@ -37,6 +41,14 @@ use crate::connection::Peer;
 use crate::layer::code_of;
 use crate::metrics::Metrics;
 use crate::rpc::status;
+
+/// Where a sign-in is refused. What for is told by whoever refused it.
+const SIGN_INS: [&str; 4] = [
+    "/amadeus.v1.AuthService/Login",
+    "/amadeus.v1.AuthService/Register",
+    "/amadeus.v1.AuthService/RefreshToken",
+    "/amadeus.v1.AuthService/ValidateToken",
+];
 
 /// How long a call whose session is over may take to its reply.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -63,6 +75,7 @@ struct Shared {
     gate: Gate,
     rules: Rules,
     trusted: Arc<Principal>,
+    stranger: Arc<Principal>,
     nobody: Arc<Session>,
 }
 
@@ -92,6 +105,7 @@ impl GateLayer {
             gate,
             rules: Rules::new(),
             trusted: Arc::new(Principal::trusted()),
+            stranger: Arc::new(Principal::nobody()),
             nobody: Arc::new(Session::of(Principal::nobody())),
         }))
     }
@@ -134,24 +148,17 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // What nobody serves is answered as such, behind the gate, and sees nobody.
-        let row = self.shared.rules.of(request.uri().path());
         let credentials = credentials(&request);
-        let without = credentials.bearer.is_none() && credentials.certificate.is_none();
-        if without && (!self.shared.gate.required || row.is_none()) {
-            let principal = if self.shared.gate.required {
-                Arc::new(Principal::nobody())
-            } else {
-                self.shared.trusted.clone()
-            };
+        if !self.shared.gate.required && credentials.are_absent() {
             request.extensions_mut().insert(Caller {
-                principal,
+                principal: self.shared.trusted.clone(),
                 source: credentials.source,
                 session: None,
             });
             return Either::Left(self.inner.call(request));
         }
-        let row = row.unwrap_or(Row {
+        // What nobody serves is answered as such, behind the gate.
+        let row = self.shared.rules.of(request.uri().path()).unwrap_or(Row {
             rule: Rule::Open,
             streams: false,
         });
@@ -191,22 +198,39 @@ struct Call {
     actor: Arc<str>,
 }
 
+/// A call that may go on.
+struct Admitted {
+    session: Arc<Session>,
+    principal: Arc<Principal>,
+    using: Using,
+}
+
+/// Why a call goes no further.
+enum Turned {
+    /// Whoever calls may not.
+    Refused(Status),
+    /// They have called too much.
+    Limited(Reached),
+}
+
 impl Call {
     async fn carry_out<S>(mut self, mut inner: S, mut request: Request<Body>) -> Response<Body>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
-        let (session, principal) = match self.let_in().await {
-            Ok(found) => found,
-            Err(status) => return self.refused(status.into_http()),
-        };
-        let using = match self.begin(&principal) {
-            Ok(using) => Arc::new(using),
-            Err(reached) => {
+        let Admitted {
+            session,
+            principal,
+            using,
+        } = match self.let_in().await {
+            Ok(admitted) => admitted,
+            Err(Turned::Refused(status)) => return self.refused(status.into_http()),
+            Err(Turned::Limited(reached)) => {
                 self.shared.gate.metrics.limited(reached.name);
                 return status::retry_after(reached, reached.retry).into_http();
             }
         };
+        let using = Arc::new(using);
         request.extensions_mut().insert(Caller {
             principal: principal.clone(),
             source: self.credentials.source,
@@ -236,10 +260,10 @@ impl Call {
             (None, None) => status::not_signed_in(NotSignedIn::Revoked).into_http(),
         };
         if let Some(code) = code_of(response.headers()) {
-            if is_refusal(code) {
-                return self.refused(response);
-            }
-            return response;
+            return match is_refusal(code) {
+                true => self.refused(response),
+                false => response,
+            };
         }
         if !self.row.streams {
             return response;
@@ -255,15 +279,19 @@ impl Call {
     }
 
     /// Who calls, if they may.
-    async fn let_in(&mut self) -> Result<(Arc<Session>, Arc<Principal>), Status> {
+    async fn let_in(&mut self) -> Result<Admitted, Turned> {
         let gate = &self.shared.gate;
-        let absent = self.credentials.bearer.is_none() && self.credentials.certificate.is_none();
-        let found = if absent {
+        let mut using = None;
+        let found = if self.credentials.are_absent() {
             Err(NotSignedIn::Absent)
         } else {
             match gate.authenticator.authenticate(&self.credentials) {
                 Authenticated::Now(found) => found,
-                Authenticated::Later(found) => found.await,
+                Authenticated::Later(found) => {
+                    // Whose it is nobody knows yet, so it is a stranger who asks the store.
+                    using = Some(self.begin(&self.stranger())?);
+                    found.await
+                }
             }
         };
         let found = found.and_then(|session| {
@@ -273,6 +301,12 @@ impl Call {
                 Standing::Over(why) => Err(why),
             }
         });
+        let user = found.as_ref().ok().and_then(|(_, who)| who.user.clone());
+        let using = match (user, using) {
+            (Some(user), _) => self.begin(&Spender::User(user))?,
+            (None, Some(using)) => using,
+            (None, None) => self.begin(&self.stranger())?,
+        };
         let open = match self.row.rule {
             Rule::Open => true,
             Rule::Reflection => gate.reflection == Reflection::Open,
@@ -280,31 +314,34 @@ impl Call {
         };
         let (session, principal) = match found {
             Ok(found) => found,
-            Err(_) if open => {
-                let Standing::Good(nobody) = self.shared.nobody.standing.borrow().clone() else {
-                    return Err(status::not_signed_in(NotSignedIn::Absent));
-                };
-                (self.shared.nobody.clone(), nobody)
-            }
-            Err(why) => return Err(status::not_signed_in(why)),
+            Err(_) if open => (self.shared.nobody.clone(), self.shared.stranger.clone()),
+            Err(why) => return Err(Turned::Refused(status::not_signed_in(why))),
         };
         self.actor = principal.name.clone();
-        may_call(&principal, self.row.rule)?;
-        Ok((session, principal))
+        may_call(&principal, self.row.rule).map_err(Turned::Refused)?;
+        Ok(Admitted {
+            session,
+            principal,
+            using,
+        })
     }
 
-    fn begin(&self, principal: &Principal) -> Result<Using, Reached> {
-        let name = match (&principal.user, self.credentials.source) {
-            (None, Some(source)) => format!("{ANONYMOUS}@{}", source.ip()).into(),
-            _ => principal.name.clone(),
-        };
+    fn stranger(&self) -> Spender {
+        let source = self.credentials.source;
+        source.map_or(Spender::Nobody, |source| {
+            Spender::Stranger(Network::of(source.ip()))
+        })
+    }
+
+    fn begin(&self, who: &Spender) -> Result<Using, Turned> {
         let allowances = &self.shared.gate.allowances;
-        allowances.begin(&name, self.row.streams, Instant::now())
+        let begun = allowances.begin(who, self.row.streams, Instant::now());
+        begun.map_err(Turned::Limited)
     }
 
     /// Counts a refusal and tells of it.
     fn refused(&self, response: Response<Body>) -> Response<Body> {
-        if let Some(code) = code_of(response.headers()) {
+        if let Some(code) = code_of(response.headers()).filter(|code| is_refusal(*code)) {
             let why = Status::from_header_map(response.headers());
             self.tell(code, why.as_ref().map_or("", |status| status.message()));
         }
@@ -314,11 +351,10 @@ impl Call {
     fn tell(&self, code: Code, why: &str) {
         let gate = &self.shared.gate;
         gate.metrics.denied(code == Code::Unauthenticated);
-        // What a sign-in was refused for is told by whoever refused it.
-        if self.path.starts_with("/amadeus.v1.AuthService/") {
+        if SIGN_INS.contains(&&*self.path) {
             return;
         }
-        gate.trail.tell(Event {
+        gate.trail.tell_repeatable(Event {
             time_ms: (gate.clock)(),
             actor: self.actor.clone(),
             source: self
@@ -481,3 +517,6 @@ impl http_body::Body for Guarded {
         SizeHint::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,14 @@ pub struct Credentials {
     pub source: Option<SocketAddr>,
 }
 
+impl Credentials {
+    /// Whether there are none.
+    #[must_use]
+    pub fn are_absent(&self) -> bool {
+        self.bearer.is_none() && self.certificate.is_none()
+    }
+}
+
 /// The token in an `authorization`. What is no bearer's token is no good one, and must not pass for none.
 #[must_use]
 pub fn bearer_of(authorization: &http::HeaderValue) -> Arc<str> {
@@ -88,7 +96,7 @@ impl Session {
 pub enum Authenticated {
     /// Known.
     Now(Result<Arc<Session>, NotSignedIn>),
-    /// The store has to be asked.
+    /// The store has to be asked. It is not, before somebody waits for it.
     Later(BoxFuture<'static, Result<Arc<Session>, NotSignedIn>>),
 }
 

@@ -153,7 +153,16 @@ impl Authenticator for Sessions {
             return Authenticated::Now(answer);
         }
         match self.0.presented(credentials, now_ms) {
-            Ok(presented) => self.0.ask_once(digest, presented, now_ms),
+            Ok(presented) => {
+                let this = self.0.clone();
+                let answer = async move {
+                    match this.ask_once(digest, presented, now_ms) {
+                        Authenticated::Now(answer) => answer,
+                        Authenticated::Later(answer) => answer.await,
+                    }
+                };
+                Authenticated::Later(answer.boxed())
+            }
             Err(refused) => Authenticated::Now(Err(refused)),
         }
     }

@@ -1,12 +1,15 @@
 //! The trail: security events on their way to the audit log.
 //!
 //! Whoever tells of an event never waits. What is told faster than the store takes it is counted and left out, and the
-//! store is told how many there were.
+//! store is told how many there were. What a stranger can cause over and over is told once and then counted, so that it
+//! neither fills the way for others nor the log.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
+
+use super::repeats::Repeats;
 
 /// Events that may wait for the store.
 pub const WAITING: usize = 16_384;
@@ -45,6 +48,7 @@ pub struct Trail {
     events: mpsc::Sender<Event>,
     /// Events that were left out since the store was last told of them; a count that orders nothing.
     left_out: Arc<AtomicU64>,
+    repeats: Arc<Mutex<Repeats>>,
 }
 
 impl Trail {
@@ -52,8 +56,12 @@ impl Trail {
     #[must_use]
     pub fn new() -> (Self, mpsc::Receiver<Event>) {
         let (events, end) = mpsc::channel(WAITING);
-        let left_out = Arc::default();
-        (Self { events, left_out }, end)
+        let trail = Self {
+            events,
+            left_out: Arc::default(),
+            repeats: Arc::default(),
+        };
+        (trail, end)
     }
 
     /// Tells of an event. Never waits.
@@ -62,6 +70,30 @@ impl Trail {
             // Relaxed: a count that orders nothing.
             self.left_out.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Tells of a refusal that costs whoever causes it nothing. Those that are alike are counted for a minute, and told by
+    /// one event after it. Never waits.
+    pub fn tell_repeatable(&self, event: Event) {
+        if self.repeats().count(&event) {
+            self.tell(event);
+        }
+    }
+
+    /// What was counted for long enough by this time, as events, some at a time.
+    #[must_use]
+    pub fn take_repeats(&self, now_ms: u64, most: usize) -> Vec<Event> {
+        self.repeats().take(now_ms, most)
+    }
+
+    /// What was counted so far, as events, some at a time.
+    #[must_use]
+    pub fn take_all_repeats(&self, now_ms: u64, most: usize) -> Vec<Event> {
+        self.repeats().take_all(now_ms, most)
+    }
+
+    fn repeats(&self) -> MutexGuard<'_, Repeats> {
+        self.repeats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many events were left out since this was last asked.

@@ -63,12 +63,21 @@ impl Parts {
 
     /// Tells the audit log. Nothing of it may be a secret.
     fn tell(&self, caller: &Caller, told: Told<'_>) {
+        self.trail.tell(self.event(caller, told));
+    }
+
+    /// Tells the audit log of a refusal that has cost nothing, and may come over and over.
+    fn tell_repeatable(&self, caller: &Caller, told: Told<'_>) {
+        self.trail.tell_repeatable(self.event(caller, told));
+    }
+
+    fn event(&self, caller: &Caller, told: Told<'_>) -> Event {
         let actor = match (told.actor, &caller.principal.user) {
             (Some(actor), _) => actor.into(),
             (None, Some(_)) => caller.principal.name.clone(),
             (None, None) => "".into(),
         };
-        self.trail.tell(Event {
+        Event {
             time_ms: self.now_ms(),
             actor,
             source: caller.source(),
@@ -76,7 +85,7 @@ impl Parts {
             resource: told.resource,
             outcome: told.outcome,
             reason: told.reason,
-        });
+        }
     }
 }
 

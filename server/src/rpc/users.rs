@@ -1,7 +1,7 @@
 //! `UserService`: who there is, what is said about them, and what they may do.
 //!
 //! Administrators may do all of it; everybody may read and change what is their own. Of another's nobody else is told that it
-//! is there. What was done and what was refused goes to the audit log.
+//! is there. What was done and what could not be done goes to the audit log; who was not allowed to, the gate tells it.
 
 mod change;
 mod list;
@@ -55,29 +55,6 @@ impl Parts {
 
     fn header(&self) -> Option<v1::ResponseHeader> {
         self.context.header(self.context.graph.revisions().0)
-    }
-
-    /// Refuses all but administrators.
-    fn check_admin(&self, caller: &Caller, rpc: &str) -> Result<(), Status> {
-        if caller.principal.has(Role::Admin) {
-            return Ok(());
-        }
-        Err(self.deny(caller, rpc))
-    }
-
-    /// Refuses all but administrators and the user.
-    fn check_own(&self, caller: &Caller, rpc: &str, id: &UserId) -> Result<(), Status> {
-        if caller.principal.user.as_ref() == Some(id) {
-            return Ok(());
-        }
-        self.check_admin(caller, rpc)
-    }
-
-    fn deny(&self, caller: &Caller, rpc: &str) -> Status {
-        let resource = format!("UserService/{rpc}");
-        let reason = "only administrators, and everybody for themselves".to_owned();
-        self.tell(caller, "denied", resource, Outcome::Refused, reason);
-        status::denied("only an administrator has to do with another user")
     }
 
     /// Tells the audit log. Nothing in it is secret.
@@ -159,6 +136,26 @@ fn why_not(error: &UserError) -> &'static str {
         | UserError::Full(_)
         | UserError::Broken(_) => "the users could not be changed",
     }
+}
+
+/// Refuses all but administrators.
+fn check_admin(caller: &Caller) -> Result<(), Status> {
+    if caller.principal.has(Role::Admin) {
+        return Ok(());
+    }
+    Err(deny())
+}
+
+/// Refuses all but administrators and the user.
+fn check_own(caller: &Caller, id: &UserId) -> Result<(), Status> {
+    if caller.principal.user.as_ref() == Some(id) {
+        return Ok(());
+    }
+    check_admin(caller)
+}
+
+fn deny() -> Status {
+    status::denied("only an administrator has to do with another user")
 }
 
 /// The user that a request names.

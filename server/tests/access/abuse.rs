@@ -295,6 +295,75 @@ async fn one_principal_gets_its_share_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_who_floods_is_held_and_who_has_signed_in_is_not() {
+    let server = Server::start(&["--principal-calls", "50"]).await;
+    let alice = server
+        .person("alice", vec![everywhere(v1::Role::Reader)])
+        .await;
+    told(&server, &alice.access).await.expect("she is known");
+    let channel = server.channel.clone();
+    let forged = server.graph("amk_forged_key");
+    let (mut refused, mut held) = (0, 0);
+    for n in 0..400 {
+        let asked = v1::ListServicesRequest::default();
+        let status = if n % 2 == 0 {
+            let mut graph = v1::graph_service_client::GraphServiceClient::new(channel.clone());
+            graph.list_services(asked).await
+        } else {
+            // What nobody has seen is looked up at a stranger's expense.
+            forged.clone().list_services(asked).await
+        };
+        let status = status.expect_err("nobody has signed in");
+        match status.code() {
+            Code::Unauthenticated => refused += 1,
+            Code::ResourceExhausted => {
+                held += 1;
+                assert!(status.message().contains("principal_calls"), "{status}");
+                let delay = status
+                    .get_details_retry_info()
+                    .and_then(|info| info.retry_delay);
+                assert!(delay.is_some_and(|delay| !delay.is_zero()), "{status:?}");
+            }
+            code => panic!("{code}: {status}"),
+        }
+        if n % 20 == 0 {
+            told(&server, &alice.access).await.expect("she has her own");
+        }
+    }
+    assert!(refused >= 40 && held > 20, "{refused} refused, {held} held");
+    let metrics = server.get("/metrics").await;
+    assert!(
+        metrics.contains("amadeus_limited_total{limit=\"principal_calls\"}"),
+        "{metrics}"
+    );
+}
+
+/// Each of them once had an allowance of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_keys_of_one_user_share_what_the_user_has() {
+    let server = Server::start(&["--principal-streams", "2"]).await;
+    let alice = server
+        .person("alice", vec![everywhere(v1::Role::Reader)])
+        .await;
+    let mut open = Vec::new();
+    for n in 0..3 {
+        let asked = v1::CreateApiKeyRequest {
+            name: format!("k{n}"),
+            grants: vec![everywhere(v1::Role::Reader)],
+            ..Default::default()
+        };
+        let made = server.auth(Some(&alice.access)).create_api_key(asked).await;
+        let key = made.expect("a key").into_inner().key;
+        told(&server, &key).await.expect("it is known");
+        let watch = server.graph(&key).watch(v1::WatchRequest::default()).await;
+        open.push(watch);
+    }
+    let held = open.pop().expect("three").expect_err("the third");
+    assert_eq!(held.code(), Code::ResourceExhausted, "{held}");
+    assert!(open.iter().all(Result::is_ok));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_token_of_the_first_administrator_is_good_once() {
     let server = Server::start(&[]).await;
     let log: Vec<String> = server.setup_tokens();

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod answers;
+mod audit;
 mod flow;
 mod matrix;
 #[path = "../faults/process.rs"]

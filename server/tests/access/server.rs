@@ -106,6 +106,40 @@ impl Server {
         }
     }
 
+    /// Ends it in order, and waits until it has.
+    pub async fn end(&mut self) {
+        let pid = self.process.id().to_string();
+        let told = std::process::Command::new("kill").arg(&pid).status();
+        assert!(told.is_ok_and(|told| told.success()), "no signal to {pid}");
+        self.process.until(|heard| heard.gone).await;
+        let status = self.process.end().await;
+        assert!(status.success(), "{status}: {}", self.process.tail());
+    }
+
+    /// The audit log from its beginning, until this is said of an event; that one is the last.
+    pub async fn audit(&self, is_last: impl Fn(&v1::AuditEvent) -> bool) -> Vec<v1::AuditEvent> {
+        let asked = v1::AuditRequest {
+            follow: true,
+            ..Default::default()
+        };
+        let opened = self.operator(&self.admin.access).audit(asked).await;
+        let mut messages = opened.expect("the audit log").into_inner();
+        let mut events = Vec::new();
+        let reading = async {
+            while !events.last().is_some_and(&is_last) {
+                let message = messages.message().await.expect("it goes on");
+                for event in message.expect("it does not end").events {
+                    if !events.last().is_some_and(&is_last) {
+                        events.push(event);
+                    }
+                }
+            }
+        };
+        let read = tokio::time::timeout(std::time::Duration::from_secs(30), reading).await;
+        assert!(read.is_ok(), "it has only {events:#?}");
+        events
+    }
+
     /// Where its HTTP side is.
     pub fn http(&self) -> String {
         self.process.heard().http.expect("it serves")

@@ -114,6 +114,20 @@ impl Server {
         user.expect("a user")
     }
 
+    pub async fn try_register(
+        &self,
+        name: &str,
+        from: Option<SocketAddr>,
+    ) -> Result<v1::RegisterResponse, Status> {
+        let asked = v1::RegisterRequest {
+            username: name.into(),
+            password: PASSWORD.into(),
+            ..Default::default()
+        };
+        let reply = self.service.register(called_from(from, asked)).await;
+        Ok(reply?.into_inner())
+    }
+
     pub async fn try_login(
         &self,
         name: &str,
@@ -124,13 +138,11 @@ impl Server {
             username: name.into(),
             password: password.into(),
         };
-        let mut request = Request::new(asked);
-        let nobody = Caller::of(request.extensions());
-        request.extensions_mut().insert(Caller {
-            source: from,
-            ..nobody
-        });
-        Ok(self.service.login(request).await?.into_inner())
+        Ok(self
+            .service
+            .login(called_from(from, asked))
+            .await?
+            .into_inner())
     }
 
     pub async fn login(&self, name: &str) -> v1::LoginResponse {
@@ -199,4 +211,11 @@ impl Server {
 /// What tells nothing about it is refused alike.
 pub fn is_refused<T: std::fmt::Debug>(answer: &Result<T, Status>) -> bool {
     matches!(answer, Err(status) if status.code() == Code::Unauthenticated)
+}
+
+fn called_from<T>(source: Option<SocketAddr>, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let nobody = Caller::of(request.extensions());
+    request.extensions_mut().insert(Caller { source, ..nobody });
+    request
 }

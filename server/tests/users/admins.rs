@@ -186,3 +186,19 @@ async fn begin(
         .begin_session(&session(name), user, secret(name), NOW + 10, NOW)
         .await
 }
+
+pub async fn users_without_a_role_are_counted_as_far_as_is_asked(stores: Stores) {
+    let store = &stores.one;
+    create(store, admin("ann")).await;
+    let mut without = Vec::new();
+    for name in ["bob", "cat", "dan"] {
+        without.push(create(store, named(name)).await);
+    }
+    let many = async |many| store.are_without_role(many).await.expect("counted");
+    assert!(many(0).await && many(1).await && many(3).await);
+    assert!(!many(4).await);
+    let reader = Grant::everywhere(Role::Reader);
+    let assigned = store.assign_role(&without[0].id, None, reader, NOW).await;
+    assigned.expect("a role");
+    assert!(many(2).await && !many(3).await);
+}

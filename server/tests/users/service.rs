@@ -356,12 +356,8 @@ async fn everybody_but_administrators_has_to_do_with_themselves_alone() {
                 (Code::PermissionDenied, refused[0].message())
             );
         }
-        let denied = server
-            .told()
-            .into_iter()
-            .filter(|event| event.action == "denied")
-            .count();
-        assert_eq!(denied, 14);
+        // That is told by the gate, which is not there.
+        assert!(server.told().iter().all(|event| event.action != "denied"));
     }
     // Nobody at all has nothing of their own.
     let nobody = caller("anonymous", None, None);

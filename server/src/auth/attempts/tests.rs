@@ -120,6 +120,58 @@ fn tries_under_way_count_as_if_they_had_failed() {
 }
 
 #[test]
+fn an_address_that_registers_over_and_over_leaves_room_for_others() {
+    let attempts = attempts();
+    let flood: Vec<_> = (0..1_000)
+        .map(|_| attempts.begin_to_register(from(1), NOW))
+        .collect();
+    let begun = flood.iter().filter(|attempt| attempt.is_ok()).count();
+    assert_eq!(begun, 64);
+    assert!(4 * begun <= crate::auth::password::WAITING);
+    // Signing in from there is a try like those.
+    assert!(attempts.begin("alice", from(1), NOW).is_err());
+    assert!(attempts.begin("alice", from(2), NOW).is_ok());
+    assert!(attempts.begin_to_register(from(2), NOW).is_ok());
+    drop(flood);
+    assert!(attempts.begin_to_register(from(1), NOW).is_ok());
+    assert_eq!(attempts.remembered(), 0);
+}
+
+#[test]
+fn who_guesses_from_an_address_cannot_register_from_it_either() {
+    let attempts = attempts();
+    for n in 0..50 {
+        fail(&attempts, &format!("name{n}"), from(1), NOW);
+    }
+    let refused = attempts.begin_to_register(from(1), NOW).err();
+    assert_eq!(refused, Some(TooEarly { wait_ms: 1_000 }));
+}
+
+#[test]
+fn an_address_makes_so_many_users_an_hour() {
+    let attempts = attempts();
+    let made = (0..5_000)
+        .filter(|_| attempts.begin_to_register(from(1), NOW).is_ok())
+        .count();
+    assert_eq!(made, 1_000);
+    let refused = attempts.begin_to_register(from(1), NOW).err();
+    assert_eq!(refused, Some(TooEarly { wait_ms: 3_600 }));
+    assert!(attempts.begin_to_register(from(2), NOW).is_ok());
+    assert!(
+        attempts.begin("alice", from(1), NOW).is_ok(),
+        "signing in is another matter"
+    );
+    let later = NOW + 3_600;
+    assert!(attempts.begin_to_register(from(1), later).is_ok());
+    assert!(attempts.begin_to_register(from(1), later).is_err());
+    let in_an_hour = later + 60 * 60 * 1_000;
+    let made = (0..5_000)
+        .filter(|_| attempts.begin_to_register(from(1), in_an_hour).is_ok())
+        .count();
+    assert_eq!(made, 1_000);
+}
+
+#[test]
 fn a_try_that_was_neither_right_nor_wrong_is_not_remembered() {
     let attempts = attempts();
     for _ in 0..100 {
@@ -156,13 +208,4 @@ fn a_full_table_forgets_the_shortest_wait_and_keeps_the_longest() {
     }
     assert_eq!(attempts.remembered(), 100);
     assert_eq!(wait(&attempts, "victim", now), before);
-}
-
-#[test]
-fn neighbours_in_one_network_of_version_6_are_one_address() {
-    let of = |text: &str| address(text.parse().expect("an address"));
-    assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
-    assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
-    assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
-    assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
 }

@@ -32,6 +32,10 @@ const NAME_BYTES: usize = 254;
 /// When to come again, if too many passwords wait.
 const BUSY: Duration = Duration::from_secs(1);
 
+/// Users without any role, beyond whom nobody makes one more of their own accord. Whoever registers has none until an
+/// administrator gives them one, so most of these are people that wait, or nobody.
+const WITHOUT_ROLE: usize = 100_000;
+
 /// How long looking somebody up takes at least, and telling of a refusal. To read a row, to look at whoever it is of, and to
 /// write an event with a name takes some tens of microseconds longer than to find nobody. Without these two pauses 200 tries
 /// told the one from the other, and a fixed time for the whole would not hold while passwords wait for their turn.
@@ -57,9 +61,24 @@ impl Parts {
         let profile = from_proto::profile("profile", asked.profile).map_err(status::fault)?;
         let setup = asked.setup_token;
         let setup = (!setup.is_empty()).then(|| SecretHash::of(setup.as_bytes()));
+        // Before anything is looked up: who asks for one name after the other learns which are taken.
+        let attempt = self
+            .attempts
+            .begin_to_register(caller.source, self.now_ms());
+        let _attempt = attempt.map_err(|early| {
+            self.refuse_to_register(caller, "too many from this address");
+            status::retry_after(early, Duration::from_millis(early.wait_ms))
+        })?;
         let taken = self.users.is_taken(&username, email.as_ref()).await;
         if taken.map_err(status::users)? {
             return Err(status::taken("this name or address"));
+        }
+        let is_full = setup.is_none() && self.has_many_without_role().await?;
+        if is_full {
+            self.refuse_to_register(caller, "too many users have no role");
+            return Err(status::users(UserError::TooMany(
+                "too many who registered wait for a role: ask an administrator".into(),
+            )));
         }
         let hash = self.passwords.hash(asked.password).await.map_err(busy)?;
         let new = NewUser {
@@ -88,6 +107,16 @@ impl Parts {
         })
     }
 
+    async fn has_many_without_role(&self) -> Result<bool, Status> {
+        let many = self.users.are_without_role(WITHOUT_ROLE).await;
+        many.map_err(status::users)
+    }
+
+    /// The name is not repeated: whoever floods the log chooses it.
+    fn refuse_to_register(&self, caller: &Caller, why: &str) {
+        self.tell_repeatable(caller, Told::refused("register", String::new(), why));
+    }
+
     pub(super) async fn login(
         &self,
         caller: &Caller,
@@ -100,7 +129,9 @@ impl Parts {
             .attempts
             .begin(&asked.username, caller.source, self.now_ms());
         let attempt = attempt.map_err(|early| {
-            self.refuse_login(caller, None, "waits", "too many tries");
+            self.metrics.sign_in("waits");
+            let told = Told::refused("login", String::new(), "too many tries");
+            self.tell_repeatable(caller, told);
             status::retry_after(early, Duration::from_millis(early.wait_ms))
         })?;
         let even = sleep(EVEN);
@@ -123,7 +154,7 @@ impl Parts {
         let (Some(user), true) = (may.map(|credential| &credential.user), is_right) else {
             let even = sleep(EVEN);
             attempt.failed(self.now_ms());
-            self.refuse_login(caller, found.as_ref(), "wrong", why_wrong(found.as_ref()));
+            self.refuse_login(caller, found.as_ref(), why_wrong(found.as_ref()));
             even.await;
             return Err(status::wrong_password());
         };
@@ -137,7 +168,7 @@ impl Parts {
             Ok(pair) => pair,
             // Disabled or deleted since.
             Err(UserError::NotFound(_)) => {
-                self.refuse_login(caller, found.as_ref(), "wrong", "the user is gone");
+                self.refuse_login(caller, found.as_ref(), "the user is gone");
                 return Err(status::wrong_password());
             }
             Err(error) => {
@@ -165,8 +196,8 @@ impl Parts {
 
     /// Says of a sign-in that failed what really happened, to those who may know. A name that nobody has is not repeated:
     /// people type passwords into the wrong field.
-    fn refuse_login(&self, caller: &Caller, found: Option<&Credential>, outcome: &str, why: &str) {
-        self.metrics.sign_in(outcome);
+    fn refuse_login(&self, caller: &Caller, found: Option<&Credential>, why: &str) {
+        self.metrics.sign_in("wrong");
         let resource =
             found.map_or_else(String::new, |found| format!("user/{}", found.user.username));
         self.tell(caller, Told::refused("login", resource, why));

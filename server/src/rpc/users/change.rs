@@ -7,7 +7,7 @@ use tonic::Status;
 use zeroize::Zeroizing;
 
 use super::list::status_of;
-use super::{Asked, Parts, named, named_or_own, why_not};
+use super::{Asked, Parts, check_admin, check_own, named, named_or_own, why_not};
 use crate::auth::password::{self, Busy};
 use crate::auth::{Caller, Grant, Outcome, UserId};
 use crate::rpc::{from_proto, status, to_proto};
@@ -22,7 +22,7 @@ impl Parts {
         caller: &Caller,
         asked: v1::CreateUserRequest,
     ) -> Result<v1::CreateUserResponse, Status> {
-        self.check_admin(caller, "CreateUser")?;
+        check_admin(caller)?;
         let plain = Zeroizing::new(asked.password);
         from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
         let mut new = NewUser {
@@ -64,7 +64,7 @@ impl Parts {
         caller: &Caller,
         asked: v1::UpdateUserRequest,
     ) -> Result<v1::UpdateUserResponse, Status> {
-        self.check_admin(caller, "UpdateUser")?;
+        check_admin(caller)?;
         let id = named("user_id", asked.user_id)?;
         from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
         let username = asked
@@ -100,7 +100,7 @@ impl Parts {
         caller: &Caller,
         asked: v1::DeleteUserRequest,
     ) -> Result<v1::DeleteUserResponse, Status> {
-        self.check_admin(caller, "DeleteUser")?;
+        check_admin(caller)?;
         let id = named("user_id", asked.user_id)?;
         from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
         let asked_for = Asked {
@@ -122,7 +122,7 @@ impl Parts {
         asked: v1::UpdateProfileRequest,
     ) -> Result<v1::UpdateProfileResponse, Status> {
         let id = named_or_own("user_id", asked.user_id, caller)?;
-        self.check_own(caller, "UpdateProfile", &id)?;
+        check_own(caller, &id)?;
         from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
         let profile = from_proto::profile("profile", asked.profile).map_err(status::fault)?;
         let asked_for = Asked {
@@ -147,7 +147,7 @@ impl Parts {
         caller: &Caller,
         asked: v1::AssignRoleRequest,
     ) -> Result<v1::AssignRoleResponse, Status> {
-        self.check_admin(caller, "AssignRole")?;
+        check_admin(caller)?;
         let id = named("user_id", asked.user_id)?;
         from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
         let grant =
@@ -169,7 +169,7 @@ impl Parts {
         caller: &Caller,
         asked: v1::RemoveRoleRequest,
     ) -> Result<v1::RemoveRoleResponse, Status> {
-        self.check_admin(caller, "RemoveRole")?;
+        check_admin(caller)?;
         let id = named("user_id", asked.user_id)?;
         from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
         let grant =
@@ -196,7 +196,7 @@ impl Parts {
             Zeroizing::new(asked.new_password),
         );
         let id = named_or_own("user_id", asked.user_id, caller)?;
-        self.check_own(caller, "UpdatePassword", &id)?;
+        check_own(caller, &id)?;
         from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
         password::check("new_password", &next).map_err(status::fault)?;
         password::check_longest("current_password", &current).map_err(status::fault)?;
@@ -251,16 +251,7 @@ impl Parts {
             return Ok(());
         }
         attempt.failed(self.now_ms());
-        let resource = format!("user/{}", user.username);
-        let why = "the current password is wrong";
-        self.tell(
-            caller,
-            "update_password",
-            resource,
-            Outcome::Refused,
-            why.into(),
-        );
-        Err(status::denied(why))
+        Err(status::denied("the current password is wrong"))
     }
 }
 

@@ -6,7 +6,7 @@ use prost::Message as _;
 use tonic::Status;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::Parts;
+use super::{Parts, check_admin};
 use crate::auth::Caller;
 use crate::auth::secret::hex;
 use crate::rpc::{from_proto, status, to_proto};
@@ -30,7 +30,7 @@ impl Parts {
         caller: &Caller,
         asked: v1::ListUsersRequest,
     ) -> Result<v1::ListUsersResponse, Status> {
-        self.check_admin(caller, "ListUsers")?;
+        check_admin(caller)?;
         let filter = filter(&asked).map_err(status::fault)?;
         let size = match usize::try_from(asked.page_size).unwrap_or(PAGE) {
             0 => PAGE_DEFAULT,

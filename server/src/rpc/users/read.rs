@@ -3,7 +3,7 @@
 use amadeus_proto::v1;
 use tonic::Status;
 
-use super::{Parts, named};
+use super::{Parts, check_own, deny, named};
 use crate::auth::{Caller, Role};
 use crate::rpc::{status, to_proto};
 use crate::users::{User, Username};
@@ -15,7 +15,7 @@ impl Parts {
         asked: v1::GetUserRequest,
     ) -> Result<v1::GetUserResponse, Status> {
         let id = named("user_id", asked.user_id)?;
-        self.check_own(caller, "GetUser", &id)?;
+        check_own(caller, &id)?;
         let found = self.users.user(&id).await.map_err(status::users)?;
         let user = found.ok_or_else(|| status::not_found(format!("the user {id}")))?;
         Ok(v1::GetUserResponse {
@@ -37,7 +37,7 @@ impl Parts {
         } else {
             let own = self.own(caller).await?;
             let own = own.filter(|own| own.username.eq_ignore_ascii_case(username.as_str()));
-            own.ok_or_else(|| self.deny(caller, "GetUserByUsername"))?
+            own.ok_or_else(deny)?
         };
         Ok(v1::GetUserByUsernameResponse {
             header: self.header(),

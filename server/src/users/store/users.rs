@@ -86,6 +86,18 @@ impl UserStore {
         Ok(!self.0.rows.read(sql, values).await?.is_empty())
     }
 
+    /// Whether at least so many users have no role. Looks at as many entries of an index, and locks nothing, so of many
+    /// who ask at once some may come too late.
+    ///
+    /// # Errors
+    /// [`UserError`].
+    pub async fn are_without_role(&self, many: usize) -> Result<bool, UserError> {
+        let sql = "SELECT id FROM amadeus_users WHERE roles = ',' LIMIT 1 OFFSET $1";
+        let before = many.saturating_sub(1);
+        let found = self.0.rows.read(sql, values![before]).await?;
+        Ok(many == 0 || !found.is_empty())
+    }
+
     /// A user, from the cache if there is one.
     ///
     /// # Errors
