@@ -183,6 +183,6 @@ async fn begin(
     user: &UserId,
 ) -> Result<(), UserError> {
     store
-        .begin_session(&session(name), user, secret(name), NOW + 10, NOW)
+        .begin_session(&session(name), user, None, secret(name), NOW + 10, NOW)
         .await
 }

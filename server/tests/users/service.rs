@@ -544,7 +544,7 @@ async fn a_password_is_changed_by_who_knows_it_or_by_an_administrator() {
     for name in ["session of ann", "another"] {
         let begun = server
             .users
-            .begin_session(&session(name), &id, secret(name), u64::MAX / 2, NOW)
+            .begin_session(&session(name), &id, None, secret(name), u64::MAX / 2, NOW)
             .await;
         begun.expect("it begins");
     }

@@ -71,9 +71,9 @@ impl World {
     async fn sign_in(&self, session: &str) -> String {
         let id = SessionId(session.into());
         let refresh = SecretHash::of(session.as_bytes());
-        let begun = self
-            .users
-            .begin_session(&id, &self.alice.id, refresh, START + MONTH, START);
+        let begun =
+            self.users
+                .begin_session(&id, &self.alice.id, None, refresh, START + MONTH, START);
         begun.await.expect("begun");
         let claims = Claims::new(self.alice.id.clone(), id, START);
         self.ring.sign(STORE, &claims)

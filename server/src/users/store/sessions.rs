@@ -2,7 +2,7 @@
 
 use super::super::error::UserError;
 use super::super::rows::{Row, Tx, Work, values};
-use super::super::secret::SecretHash;
+use super::super::secret::{PasswordHash, SecretHash};
 use super::super::session::{Rotated, SessionId, SessionState};
 use super::super::user::UserStatus;
 use super::UserStore;
@@ -23,24 +23,29 @@ const FORGOTTEN_AFTER_MS: u64 = 24 * 60 * 60 * 1_000;
 const FORGOTTEN_AT_ONCE: u64 = 100;
 
 impl UserStore {
-    /// Begins a session of an active user.
+    /// Begins a session of an active user, whose password is still the one that was compared; `None`, where nobody was asked
+    /// for one because there is none.
     ///
     /// # Errors
-    /// [`UserError`]: `NotFound`, if there is no such user or they may not sign in.
+    /// [`UserError`]: `NotFound`, if there is no such user, they may not sign in, or the password is another by now.
     pub async fn begin_session(
         &self,
         id: &SessionId,
         user: &UserId,
+        compared: Option<&PasswordHash>,
         refresh: SecretHash,
         expires_ms: u64,
         now_ms: u64,
     ) -> Result<(), UserError> {
-        let (id, user) = (id.clone(), user.clone());
+        let (id, user, compared) = (id.clone(), user.clone(), compared.cloned());
         let work: Work<()> = Box::new(move |tx| {
             Box::pin(async move {
-                // One that was disabled since the password was compared must not have a session that is good again later.
-                let sql = "SELECT id FROM amadeus_users WHERE id = $1 AND status = 'active'";
-                if tx.one(sql, values![&*user.0]).await?.is_none() {
+                // One that was disabled since the password was compared must not have a session that is good again later,
+                // and whoever has the old password none that outlives its change.
+                let sql = "SELECT id FROM amadeus_users \
+                    WHERE id = $1 AND status = 'active' AND password IS NOT DISTINCT FROM $2";
+                let compared = compared.as_ref().map(PasswordHash::expose);
+                if tx.one(sql, values![&*user.0, compared]).await?.is_none() {
                     return Err(no_user(&user));
                 }
                 forget(tx, now_ms).await?;

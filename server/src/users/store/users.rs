@@ -286,7 +286,7 @@ impl UserStore {
     }
 
     /// Replaces the hash of a password by another one of the same password, if it still stands. Nobody notices: whoever is
-    /// signed in stays so, and the version stays.
+    /// signed in stays so, and the version stays. Whether it still stood.
     ///
     /// # Errors
     /// [`UserError`].
@@ -295,13 +295,13 @@ impl UserStore {
         id: &UserId,
         before: &PasswordHash,
         after: PasswordHash,
-    ) -> Result<(), UserError> {
+    ) -> Result<bool, UserError> {
         let (who, before) = (id.clone(), before.clone());
-        let work: Work<()> = Box::new(move |tx| {
+        let work: Work<bool> = Box::new(move |tx| {
             Box::pin(async move {
                 let sql = "UPDATE amadeus_users SET password = $3 WHERE id = $1 AND password = $2";
                 let values = values![&*who.0, before.expose(), after.expose()];
-                tx.run(sql, values).await.map(drop)
+                Ok(tx.run(sql, values).await? > 0)
             })
         });
         self.0.rows.write(work).await
