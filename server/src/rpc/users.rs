@@ -1,7 +1,8 @@
 //! `UserService`: who there is, what is said about them, and what they may do.
 //!
 //! Administrators may do all of it; everybody may read and change what is their own. Of another's nobody else is told that it
-//! is there. What was done and what was refused goes to the audit log.
+//! is there. By an API key one reads about oneself and changes neither profile nor password. What was done and what was refused
+//! goes to the audit log.
 
 mod change;
 mod list;
@@ -71,6 +72,15 @@ impl Parts {
             return Ok(());
         }
         self.check_admin(caller, rpc)
+    }
+
+    /// Refuses what is a person's own where a key calls: what it is good for its grants say, and these say nothing of it.
+    fn check_person(caller: &Caller) -> Result<(), Status> {
+        if caller.is_by_key() {
+            let what = "a key changes nothing about people: sign in by password or certificate";
+            return Err(status::denied(what));
+        }
+        Ok(())
     }
 
     fn deny(&self, caller: &Caller, rpc: &str) -> Status {
