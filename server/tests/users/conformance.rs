@@ -32,6 +32,7 @@ async fn conformance(fresh: impl AsyncFn() -> Stores) {
     admins::of_two_administrators_who_leave_together_one_stays(fresh().await).await;
     admins::the_setup_token_makes_one_administrator(fresh().await).await;
     admins::the_epoch_moves_when_something_is_taken_away(fresh().await).await;
+    admins::what_has_changed_is_told_by_who_and_which(fresh().await).await;
     sessions::a_refresh_token_is_exchanged_once(fresh().await).await;
     sessions::of_many_who_exchange_one_token_one_wins_and_the_session_ends(fresh().await).await;
     sessions::a_session_ends_with_its_time_and_with_its_user(fresh().await).await;

@@ -1,5 +1,6 @@
 //! Sessions in the store.
 
+use super::super::changed::Changed;
 use super::super::error::UserError;
 use super::super::rows::{Row, Tx, Work, values};
 use super::super::secret::{PasswordHash, SecretHash};
@@ -84,8 +85,7 @@ impl UserStore {
                     return Ok(Rotated::Expired);
                 }
                 if !found.is_good_one {
-                    end(tx, &found.id, now_ms).await?;
-                    tx.move_epoch().await?;
+                    end_one(tx, &found.id, now_ms).await?;
                     return Ok(Rotated::Reused {
                         session: found.id,
                         user_id: found.user,
@@ -174,7 +174,7 @@ impl UserStore {
             Box::pin(async move {
                 let ended = end_all(tx, &user, keep.as_ref(), now_ms).await?;
                 if ended > 0 {
-                    tx.move_epoch().await?;
+                    tx.move_epoch(&Changed::User(user)).await?;
                 }
                 Ok(ended)
             })
@@ -240,7 +240,7 @@ async fn exchange(
 async fn end_one(tx: &mut Tx, id: &SessionId, now_ms: u64) -> Result<bool, UserError> {
     let ended = end(tx, id, now_ms).await?;
     if ended {
-        tx.move_epoch().await?;
+        tx.move_epoch(&Changed::Session(id.clone())).await?;
     }
     Ok(ended)
 }
@@ -269,12 +269,11 @@ async fn make_room(tx: &mut Tx, user: &UserId, now_ms: u64) -> Result<(), UserEr
     let sql = "UPDATE amadeus_sessions SET ended_ms = $2 WHERE id IN ( \
             SELECT id FROM amadeus_sessions WHERE user_id = $1 AND ended_ms IS NULL AND expires_ms > $2 \
             ORDER BY used_ms DESC, id LIMIT $3 OFFSET $4 \
-        )";
-    let ended = tx
-        .run(sql, values![&*user.0, now_ms, SESSIONS, SESSIONS - 1])
-        .await?;
-    if ended > 0 {
-        tx.move_epoch().await?;
+        ) RETURNING id";
+    let values = values![&*user.0, now_ms, SESSIONS, SESSIONS - 1];
+    for ended in tx.all(sql, values).await? {
+        let id = SessionId(ended.text(0)?.into());
+        tx.move_epoch(&Changed::Session(id)).await?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use super::super::changed::Changed;
 use super::super::error::UserError;
 use super::super::json;
 use super::super::names::{Email, Username, fold};
@@ -249,7 +250,7 @@ impl UserStore {
                     values![&*user.id.0],
                 )
                 .await?;
-                tx.move_epoch().await?;
+                tx.move_epoch(&Changed::User(user.id.clone())).await?;
                 Ok(user)
             })
         });
@@ -278,7 +279,7 @@ impl UserStore {
                     return Err(no_user(&who));
                 }
                 let ended = end_all(tx, &who, keep.as_ref(), now_ms).await?;
-                tx.move_epoch().await?;
+                tx.move_epoch(&Changed::User(who)).await?;
                 Ok(ended)
             })
         });
@@ -399,7 +400,7 @@ async fn put(tx: &mut Tx, before: &User, after: &User) -> Result<(), UserError> 
     // By the name records say who it was.
     let remembered = |user: &User| (user.username.clone(), user.status, user.grants.clone());
     if remembered(before) != remembered(after) {
-        tx.move_epoch().await?;
+        tx.move_epoch(&Changed::User(after.id.clone())).await?;
     }
     Ok(())
 }
