@@ -148,7 +148,7 @@ mod tests {
             },
         );
         match begun {
-            Authenticated::Now(answer) => Err(answer.err().expect("there is no place")),
+            Authenticated::Now(answer) => Err(answer.expect_err("there is no place")),
             Authenticated::Later(_) => Ok(held.expect("it begins")),
         }
     }
