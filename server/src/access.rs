@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::rpc::{Admin, AuthParts, AuthRpc, Context, UserParts, UserRpc};
 use crate::shutdown::Shutdown;
 use crate::storage::{Opened, StoreUrl};
+use crate::tls::Certificates;
 use crate::users::{UserError, UserStore, UserStoreError};
 
 /// Why who may do what cannot be known.
@@ -58,6 +59,7 @@ impl Access {
     pub async fn open(
         args: &ServeArgs,
         opened: &Opened,
+        certificates: Option<&Certificates>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, AccessError> {
         let users = UserStore::open(opened).await?;
@@ -67,7 +69,13 @@ impl Access {
         let url = StoreUrl::parse(&args.store).unwrap_or(StoreUrl::Memory);
         let source = Source::of(args.token_keys.as_deref(), &url, &users);
         let ring = KeyRing::open(source, now_ms).await?;
-        let sessions = Sessions::new(users.clone(), ring.clone(), opened.store_id.clone(), now_ms);
+        let sessions = Sessions::with_certificates(
+            users.clone(),
+            ring.clone(),
+            opened.store_id.clone(),
+            certificates.cloned(),
+            now_ms,
+        );
         if args.auth
             && let Some(token) = setup::offer(&users).await?
         {

@@ -227,7 +227,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let app = App::build(args, &opened, shared_keeper.as_ref(), certificates.as_ref());
     let graph: Arc<Graph> = (*app.part(GRAPH)?).clone();
     let metrics = app.part(METRICS)?;
-    let access = Access::open(args, &opened, metrics.clone()).await?;
+    let access = Access::open(args, &opened, certificates.as_ref(), metrics.clone()).await?;
     let grpc = listen(args.listen, "gRPC").await?;
     let http = listen(args.http, "HTTP").await?;
     let at = |listener: &TcpListener, wanted: SocketAddr| listener.local_addr().unwrap_or(wanted);

@@ -9,7 +9,6 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,6 +16,8 @@ use tokio::net::TcpStream;
 use tokio::task::yield_now;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
+
+use crate::tls::ClientCertificate;
 
 /// Bytes that wait for others before all are sent.
 const MOST: usize = 64 * 1024;
@@ -26,8 +27,8 @@ const MOST: usize = 64 * 1024;
 pub struct Peer {
     /// The address that it calls from.
     pub address: SocketAddr,
-    /// The name in its certificate, where it showed one; it was verified before the first byte of a request.
-    pub certificate: Option<Arc<str>>,
+    /// The certificate that it showed, where it did; it was verified before the first byte of a request.
+    pub certificate: Option<ClientCertificate>,
 }
 
 /// The bytes below: as they are, or encrypted.
@@ -200,6 +201,7 @@ impl AsyncRead for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 

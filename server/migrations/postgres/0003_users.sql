@@ -13,6 +13,14 @@ CREATE TABLE amadeus_user_state (
 
 INSERT INTO amadeus_user_state VALUES (1, 0, 0, NULL, '', 0);
 
+-- What was taken away or changed with each step of the epoch, one row for each: the user, session or key that a server which
+-- remembers it has to look at again. The oldest go; a server that comes later looks at all that it remembers.
+CREATE TABLE amadeus_changes (
+    epoch bigint PRIMARY KEY,
+    what  text   NOT NULL,
+    id    text   NOT NULL
+);
+
 -- Users. What is `folded` is compared, and what stands beside it is shown. `grants` and `profile` are JSON; `roles` are the
 -- names of the roles in `grants`, each between commas, and `is_admin` is 1 for who may do everything.
 CREATE TABLE amadeus_users (

@@ -40,6 +40,12 @@ impl Caller {
         })
     }
 
+    /// Whether an API key made the call: by the slash in its name, which no user's has.
+    #[must_use]
+    pub fn is_by_key(&self) -> bool {
+        self.principal.user.is_some() && self.principal.name.contains('/')
+    }
+
     /// Where they call from, as the audit log says it.
     #[must_use]
     pub fn source(&self) -> String {

@@ -151,12 +151,28 @@ impl KeyRing {
         self.0.keys.load().signer.sign(store_id, claims)
     }
 
-    /// What a token says.
+    /// What a token says, and the name of the key that signed it.
     ///
     /// # Errors
     /// [`Refused`]; for [`Refused::UnknownKey`] see [`Self::read_again`].
-    pub fn verify(&self, token: &str, store_id: &str, now_ms: u64) -> Result<Claims, Refused> {
+    pub fn verify(
+        &self,
+        token: &str,
+        store_id: &str,
+        now_ms: u64,
+    ) -> Result<(Claims, Arc<str>), Refused> {
         verify(token, &self.0.keys.load().all, store_id, now_ms)
+    }
+
+    /// Whether the key of this name still verifies.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.0
+            .keys
+            .load()
+            .all
+            .iter()
+            .any(|held| **held.id() == *key)
     }
 
     /// Reads the keys again because a token names another, unless that was done within the last second. A key signs only

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::principal::Principal;
+use crate::tls::ClientCertificate;
 use crate::users::SessionId;
 
 /// What a call says of its caller.
@@ -14,8 +15,8 @@ use crate::users::SessionId;
 pub struct Credentials {
     /// What stands behind `Bearer` in its `authorization`: an access token or an API key.
     pub bearer: Option<Arc<str>>,
-    /// The name in the client's certificate, which the transport has verified.
-    pub certificate: Option<Arc<str>>,
+    /// The client's certificate, which the transport has verified.
+    pub certificate: Option<ClientCertificate>,
     /// Where it comes from.
     pub source: Option<SocketAddr>,
 }
@@ -62,6 +63,9 @@ pub enum NotSignedIn {
     /// They were ended.
     #[error("the session or the key was ended: sign in again, or use another key")]
     Revoked,
+    /// Too many are being looked up.
+    #[error("too many who call are being looked up: try again")]
+    Busy,
     /// Nobody knows now.
     #[error("whose token this is cannot be looked up now: {0}")]
     Unavailable(String),

@@ -6,40 +6,45 @@
 //! certificate  ->                                a user of that name, active            /
 //! ```
 //!
-//! A call with credentials that were seen waits for nothing and asks nobody. Once a second the store is asked for its
-//! epoch, one number that moves on with everything that is taken away; when it has moved, all that is remembered is looked
-//! at again and its standing changed, so open streams are told. That is how a revocation holds on every server in time.
+//! A call with credentials that were seen waits for nothing and asks nobody. Once a second the store is asked what has
+//! changed since its last epoch, a number that moves on with everything that is taken away; what is remembered of those users,
+//! sessions and keys is looked at again and its standing changed, so open streams are told. That is how a revocation holds on
+//! every server in time, however much is remembered. Where the store no longer knows what has changed, all of it is looked at
+//! beside that.
+//!
+//! Signatures and certificates are verified before anything is remembered, by keys and authorities that the operator may
+//! take away: what they vouched for is then over as well.
 //!
 //! While the store cannot be asked, what was verified stays good until it expires, so reads go on; credentials that were
 //! not seen before are told that nobody knows.
 //!
-//! What a look-up finds may be old by the time it is remembered: the user may have been disabled, and everybody looked at
-//! again, between its question and its answer. So a look-up asks again when the epoch moved on meanwhile.
+//! What a look-up finds may be old by the time it is remembered: the user may have been disabled, and all that is about them
+//! looked at again, between its question and its answer. So a look-up asks again when the epoch moved on meanwhile.
 
+mod asked;
 mod known;
 mod subject;
 
-use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::{BoxFuture, FutureExt as _, Shared};
+use futures::future::{Fuse, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::keyring::KeyRing;
 use super::session::{Authenticated, Authenticator, Credentials, NotSignedIn, Session};
 use super::token::{Refused, TOKEN_BYTES};
+use crate::tls::{Authorities, Certificates, ClientCertificate};
 use crate::users::UserStore;
-use known::{Digest, Known};
-use subject::{Subject, unanswered};
+use asked::{Asked, Asking, From, Place};
+use known::{Digest, Known, Look};
+use subject::{Presented, Proof, Subject, unanswered};
 
 /// How often the store is asked whether something was taken away.
 const EVERY: Duration = Duration::from_secs(1);
-
-/// Look-ups at once; more wait. Strangers can ask for as many keys as they make up.
-const LOOK_UPS: usize = 32;
 
 /// Looks at once at what is remembered, when something was taken away.
 const LOOKS: usize = 16;
@@ -57,16 +62,18 @@ struct Inner {
     store: UserStore,
     ring: KeyRing,
     store_id: Arc<str>,
+    /// Who vouches for clients' certificates; where there is nobody, whoever hands them on does.
+    certificates: Option<Certificates>,
     clock: fn() -> u64,
     known: Known,
-    /// Look-ups under way, each once.
-    asked: Mutex<HashMap<Digest, Shared<BoxFuture<'static, Answer>>>>,
-    look_ups: Semaphore,
-    /// The epoch at which all that is remembered was looked at last, or is now. A lock and no atomic: whoever remembers
-    /// something and reads this has either been seen by the look, or sees that there was one.
+    asked: Arc<Asked>,
+    /// The epoch up to whose changes what is remembered was looked at last, or is now. A lock and no atomic: whoever
+    /// remembers something and reads this has either been seen by the look, or sees that there was one.
     looked_at: Mutex<Option<u64>>,
-    /// The epoch at which that was done. Held during the look, so that there is one at a time.
+    /// The epoch up to which that was done. Held during the look, so that there is one at a time.
     settled: tokio::sync::Mutex<Option<u64>>,
+    /// Whether something may have changed of which nobody knows what. Relaxed: the task that is woken for it reads it.
+    in_doubt: AtomicBool,
     changed: Notify,
     /// Where a test makes a look-up wait that has its answer and has not remembered it.
     #[cfg(test)]
@@ -74,65 +81,128 @@ struct Inner {
 }
 
 /// What a call presents, as far as it can be told without the store.
-enum Presented {
-    Subject(Subject, Option<u64>),
+enum Read {
+    Presented(Presented),
     /// A token whose key another server may have made.
     OfUnknownKey(Arc<str>),
+}
+
+impl Read {
+    fn from(&self) -> From {
+        match self {
+            Self::Presented(presented) => From::of(&presented.proof),
+            Self::OfUnknownKey(_) => From::Stranger,
+        }
+    }
 }
 
 impl Sessions {
     /// Nothing is remembered yet. Somebody has to [`Self::run`] it.
     #[must_use]
     pub fn new(store: UserStore, ring: KeyRing, store_id: Arc<str>, clock: fn() -> u64) -> Self {
+        Self::with_certificates(store, ring, store_id, None, clock)
+    }
+
+    /// The same, where clients may show certificates.
+    #[must_use]
+    pub fn with_certificates(
+        store: UserStore,
+        ring: KeyRing,
+        store_id: Arc<str>,
+        certificates: Option<Certificates>,
+        clock: fn() -> u64,
+    ) -> Self {
         Self(Arc::new(Inner {
             store,
             ring,
             store_id,
+            certificates,
             clock,
             known: Known::default(),
-            asked: Mutex::default(),
-            look_ups: Semaphore::new(LOOK_UPS),
+            asked: Arc::default(),
             looked_at: Mutex::default(),
             settled: tokio::sync::Mutex::default(),
+            in_doubt: AtomicBool::new(false),
             changed: Notify::new(),
             #[cfg(test)]
             halt: tests::Halt::default(),
         }))
     }
 
-    /// Looks at everything again soon: something may have been taken away.
+    /// Asks soon what has changed: something may have been taken away.
     pub fn hint(&self) {
         self.0.changed.notify_one();
     }
 
-    /// Looks at everything again if something was taken away, here or elsewhere, so that it holds on this server from now
-    /// on. Whether the store could be asked.
+    /// Looks again at what was taken away or changed, here or elsewhere, so that it holds on this server from now on. Whether
+    /// the store could be asked.
     pub async fn catch_up(&self) -> bool {
         let mut settled = self.0.settled.lock().await;
-        let Ok(Ok(epoch)) = timeout(PATIENCE, self.0.store.epoch()).await else {
+        let Ok(Ok(changes)) = timeout(PATIENCE, self.0.store.changes_since(*settled)).await else {
             tracing::debug!("whether a session was ended is not known now");
             return false;
         };
-        if *settled == Some(epoch) {
+        if *settled == Some(changes.epoch) {
             return true;
         }
-        *lock(&self.0.looked_at) = Some(epoch);
-        let all = self.0.look_again().await;
-        if all {
-            *settled = Some(epoch);
+        let nothing_yet = settled.is_none();
+        *lock(&self.0.looked_at) = Some(changes.epoch);
+        let done = match changes.what {
+            Some(what) => self.0.look_at(self.0.known.about(&what)).await,
+            // Before the epoch is known for the first time nothing is remembered.
+            None if nothing_yet => true,
+            // Whoever waits would wait for all of it.
+            None => {
+                self.0.in_doubt.store(true, Ordering::Relaxed);
+                self.0.changed.notify_one();
+                true
+            }
+        };
+        if done {
+            *settled = Some(changes.epoch);
         }
-        all
+        done
     }
 
     /// Keeps what is remembered true, for ever.
     pub async fn run(self) {
+        let mut vouched = self.0.authorities();
+        let doubting = Fuse::terminated();
+        tokio::pin!(doubting);
         loop {
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
                 () = self.0.changed.notified() => {}
+                () = &mut doubting => {}
             }
-            self.0.known.tidy((self.0.clock)());
+            let Inner { known, ring, .. } = &*self.0;
+            known.tidy((self.0.clock)(), |key| ring.has(key));
+            self.clone().end_unvouched(&mut vouched).await;
             self.catch_up().await;
+            if self.0.in_doubt.swap(false, Ordering::Relaxed) {
+                tracing::info!("what has changed is not known: all sessions are looked at again");
+                doubting.set(self.0.look_at_all().fuse());
+            }
+        }
+    }
+
+    /// Ends what certificates stand for that nobody vouches for any more, if those who do have changed.
+    async fn end_unvouched(self, vouched: &mut Option<Authorities>) {
+        let now = self.0.authorities();
+        if now == *vouched {
+            return;
+        }
+        // There may be many, with signatures to verify.
+        let judging = tokio::task::spawn_blocking(move || {
+            for (digest, certificate) in self.0.known.certificates() {
+                if !self.0.is_vouched_for(&certificate) {
+                    self.0.known.end(&digest, NotSignedIn::Bad);
+                }
+            }
+        });
+        match judging.await {
+            Ok(()) => *vouched = now,
+            Err(error) => tracing::error!(%error, "certificates could not be judged"),
         }
     }
 
@@ -152,11 +222,11 @@ impl Authenticator for Sessions {
         if let Some(answer) = self.0.known.get(&digest, now_ms) {
             return Authenticated::Now(answer);
         }
-        match self.0.presented(credentials, now_ms) {
-            Ok(presented) => {
+        match self.0.read(credentials, now_ms) {
+            Ok(read) => {
                 let this = self.0.clone();
                 let answer = async move {
-                    match this.ask_once(digest, presented, now_ms) {
+                    match this.ask_once(digest, read, now_ms) {
                         Authenticated::Now(answer) => answer,
                         Authenticated::Later(answer) => answer.await,
                     }
@@ -170,95 +240,132 @@ impl Authenticator for Sessions {
 
 /// What the table knows credentials by. Never they themselves.
 fn digest(credentials: &Credentials) -> Option<Digest> {
-    let (kind, text) = match (&credentials.bearer, &credentials.certificate) {
+    let (kind, shown) = match (&credentials.bearer, &credentials.certificate) {
         // Whoever sends a token means it, also over a connection with a certificate.
-        (Some(bearer), _) => ("bearer ", bearer),
-        (None, Some(name)) => ("certificate ", name),
+        (Some(bearer), _) => ("bearer ", bearer.as_bytes()),
+        (None, Some(certificate)) => ("certificate ", &certificate.digest[..]),
         (None, None) => return None,
     };
     let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
     hash.update(kind.as_bytes());
-    hash.update(text.as_bytes());
+    hash.update(shown);
     let mut digest = [0; 32];
     digest.copy_from_slice(hash.finish().as_ref());
     Some(digest)
 }
 
 impl Inner {
-    fn presented(&self, credentials: &Credentials, now_ms: u64) -> Result<Presented, NotSignedIn> {
+    fn read(&self, credentials: &Credentials, now_ms: u64) -> Result<Read, NotSignedIn> {
         match (&credentials.bearer, &credentials.certificate) {
             (Some(bearer), _) if bearer.len() > TOKEN_BYTES => Err(NotSignedIn::Bad),
             (Some(bearer), _) => match Subject::of_key(bearer) {
-                Some(subject) => Ok(Presented::Subject(subject, None)),
+                Some(subject) => Ok(Read::Presented(Presented {
+                    subject,
+                    proof: Proof::Secret,
+                    expires_ms: None,
+                })),
                 None => match self.of_token(bearer, now_ms) {
-                    Err(Refused::UnknownKey) => Ok(Presented::OfUnknownKey(bearer.clone())),
-                    read => read.map_err(not_signed_in),
+                    Err(Refused::UnknownKey) => Ok(Read::OfUnknownKey(bearer.clone())),
+                    read => read.map(Read::Presented).map_err(not_signed_in),
                 },
             },
-            (None, Some(name)) => Ok(Presented::Subject(Subject::Certificate(name.clone()), None)),
+            (None, Some(certificate)) => {
+                let presented = self.of_certificate(certificate, now_ms)?;
+                Ok(Read::Presented(presented))
+            }
             (None, None) => Err(NotSignedIn::Absent),
         }
     }
 
     fn of_token(&self, token: &str, now_ms: u64) -> Result<Presented, Refused> {
-        let claims = self.ring.verify(token, &self.store_id, now_ms)?;
-        let expires_ms = claims.expires_ms();
-        let subject = Subject::Session(claims.session, claims.user);
-        Ok(Presented::Subject(subject, Some(expires_ms)))
+        let (claims, key) = self.ring.verify(token, &self.store_id, now_ms)?;
+        let expires_ms = Some(claims.expires_ms());
+        Ok(Presented {
+            subject: Subject::Session(claims.session, claims.user),
+            proof: Proof::Signature(key),
+            expires_ms,
+        })
+    }
+
+    fn of_certificate(
+        &self,
+        certificate: &ClientCertificate,
+        now_ms: u64,
+    ) -> Result<Presented, NotSignedIn> {
+        if certificate.expires_ms <= now_ms {
+            return Err(NotSignedIn::Expired);
+        }
+        if !self.is_vouched_for(certificate) {
+            return Err(NotSignedIn::Bad);
+        }
+        Ok(Presented {
+            subject: Subject::Certificate(certificate.name.clone()),
+            proof: Proof::Certificate(certificate.clone()),
+            expires_ms: Some(certificate.expires_ms),
+        })
+    }
+
+    fn authorities(&self) -> Option<Authorities> {
+        self.certificates.as_ref().map(Certificates::authorities)
+    }
+
+    fn is_vouched_for(&self, certificate: &ClientCertificate) -> bool {
+        let certificates = self.certificates.as_ref();
+        certificates.is_none_or(|now| now.vouch_for(certificate))
+    }
+
+    /// Whether it still counts.
+    fn stands(&self, proof: &Proof) -> bool {
+        match proof {
+            Proof::Signature(key) => self.ring.has(key),
+            Proof::Secret => true,
+            Proof::Certificate(certificate) => self.is_vouched_for(certificate),
+        }
     }
 
     /// Joins the look-up of these credentials, or begins it. It goes on if nobody waits for it any more.
-    fn ask_once(
-        self: &Arc<Self>,
-        digest: Digest,
-        presented: Presented,
-        now_ms: u64,
-    ) -> Authenticated {
-        let mut asked = lock(&self.asked);
-        if let Some(asked) = asked.get(&digest) {
-            return Authenticated::Later(asked.clone().boxed());
-        }
-        // It may have ended since: it remembers first, then leaves.
-        if let Some(answer) = self.known.get(&digest, now_ms) {
-            return Authenticated::Now(answer);
-        }
-        let (this, leaves) = (self.clone(), Leaves(self.clone(), digest));
+    fn ask_once(self: &Arc<Self>, digest: Digest, read: Read, now_ms: u64) -> Authenticated {
+        let from = read.from();
+        let known = || self.known.get(&digest, now_ms);
+        let begin = |place| self.clone().begin(digest, read, place);
+        self.asked.join_or_begin(digest, from, known, begin)
+    }
+
+    fn begin(self: Arc<Self>, digest: Digest, read: Read, place: Place) -> Asking {
         let answer = tokio::spawn(async move {
-            let _leaves = leaves;
-            this.ask(digest, presented).await
+            let _place = place;
+            self.ask(digest, read).await
         });
         let ended_badly = |error| {
             tracing::error!(%error, "a look-up of credentials ended badly");
             Err(NotSignedIn::Unavailable("it went wrong".into()))
         };
         let answer = answer.map(move |answer| answer.unwrap_or_else(ended_badly));
-        let answer = answer.boxed().shared();
-        asked.insert(digest, answer.clone());
-        Authenticated::Later(answer.boxed())
+        answer.boxed().shared()
     }
 
-    async fn ask(&self, digest: Digest, presented: Presented) -> Answer {
-        let turn = self.look_ups.acquire().await;
-        let _turn = turn.map_err(|_| NotSignedIn::Unavailable("the server ends".into()))?;
-        let (subject, token_expires_ms) = match presented {
-            Presented::Subject(subject, expires_ms) => (subject, expires_ms),
-            Presented::OfUnknownKey(token) => {
+    async fn ask(&self, digest: Digest, read: Read) -> Answer {
+        let turn = self.asked.turn(read.from()).await;
+        let _turn = turn.ok_or_else(|| NotSignedIn::Unavailable("the server ends".into()))?;
+        let presented = match read {
+            Read::Presented(presented) => presented,
+            Read::OfUnknownKey(token) => {
                 self.ring.read_again().await;
-                match self.of_token(&token, (self.clock)()) {
-                    Ok(Presented::Subject(subject, expires_ms)) => (subject, expires_ms),
-                    Ok(Presented::OfUnknownKey(_)) => return Err(NotSignedIn::Bad),
-                    Err(refused) => return Err(not_signed_in(refused)),
-                }
+                let read = self.of_token(&token, (self.clock)());
+                read.map_err(not_signed_in)?
             }
         };
-        let mut looked_at = *lock(&self.looked_at);
-        let mut found = subject.find(&self.store, (self.clock)()).await?;
-        found.expires_ms = found.expires_ms.or(token_expires_ms);
+        let (subject, proof) = (presented.subject.clone(), presented.proof.clone());
+        let mut looked_at = Some(self.epoch().await?);
+        let found = subject.find(&self.store, (self.clock)()).await?;
         #[cfg(test)]
         self.halt.wait().await;
-        let session = self
-            .known
-            .put(digest, subject.clone(), found, (self.clock)())?;
+        let session = self.known.put(digest, presented, found, (self.clock)())?;
+        // Whoever ends what is vouched for no more has either seen it, or was there before this.
+        if !self.stands(&proof) {
+            self.known.end(&digest, NotSignedIn::Bad);
+            return Err(NotSignedIn::Bad);
+        }
         loop {
             let now = *lock(&self.looked_at);
             if now == looked_at {
@@ -272,38 +379,55 @@ impl Inner {
         }
     }
 
-    /// Looks at all that is remembered. Whether the store could be asked about all of it.
-    async fn look_again(&self) -> bool {
-        let looks = self
-            .known
-            .subjects()
-            .into_iter()
-            .map(|(subject, digests)| async move {
-                let found = timeout(PATIENCE, subject.find(&self.store, (self.clock)())).await;
-                (digests, found.unwrap_or_else(|_| Err(unanswered())))
-            });
-        let mut looks = stream::iter(looks).buffer_unordered(LOOKS);
-        let mut all = true;
-        while let Some((digests, found)) = looks.next().await {
-            if matches!(found, Err(NotSignedIn::Unavailable(_))) {
-                all = false;
-                continue;
-            }
-            for digest in digests {
-                // Whoever holds it is told by its standing.
-                let _ = self.known.change(&digest, found.clone());
-            }
+    /// The epoch up to whose changes what is remembered is looked at. Nothing is remembered before there is one, or the changes
+    /// before the first would never be looked at.
+    async fn epoch(&self) -> Result<u64, NotSignedIn> {
+        if let Some(epoch) = *lock(&self.looked_at) {
+            return Ok(epoch);
         }
-        all
+        let mut settled = self.settled.lock().await;
+        if let Some(epoch) = *settled {
+            return Ok(epoch);
+        }
+        let epoch = self.store.epoch().await.map_err(|_| unanswered())?;
+        *lock(&self.looked_at) = Some(epoch);
+        *settled = Some(epoch);
+        Ok(epoch)
     }
-}
 
-/// Ends a look-up, however it ends.
-struct Leaves(Arc<Inner>, Digest);
+    /// Looks at some of what is remembered. Whether the store could be asked about all of it.
+    async fn look_at(&self, looks: Vec<Look>) -> bool {
+        let looks = looks.into_iter().map(|look| self.look(look));
+        let looks = stream::iter(looks).buffer_unordered(LOOKS);
+        looks.fold(true, async |all, one| all && one).await
+    }
 
-impl Drop for Leaves {
-    fn drop(&mut self) {
-        lock(&self.0.asked).remove(&self.1);
+    /// Looks at all of it, until the store could be asked.
+    async fn look_at_all(&self) {
+        while !self.look_at(self.known.all()).await {
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    async fn look(&self, (subject, digests): Look) -> bool {
+        let mut looked_at = *lock(&self.looked_at);
+        loop {
+            let found = timeout(PATIENCE, subject.find(&self.store, (self.clock)())).await;
+            let found = found.unwrap_or_else(|_| Err(unanswered()));
+            if matches!(found, Err(NotSignedIn::Unavailable(_))) {
+                return false;
+            }
+            for digest in &digests {
+                // Whoever holds it is told by its standing.
+                let _ = self.known.change(digest, found.clone());
+            }
+            // Somebody else may have looked meanwhile, and what they found is newer than what was put over it.
+            let now = *lock(&self.looked_at);
+            if now == looked_at {
+                return true;
+            }
+            looked_at = now;
+        }
     }
 }
 

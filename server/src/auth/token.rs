@@ -128,7 +128,7 @@ impl SigningKey {
 
     /// Its name in the tokens that it signed.
     #[must_use]
-    pub fn id(&self) -> &str {
+    pub fn id(&self) -> &Arc<str> {
         &self.id
     }
 
@@ -153,7 +153,7 @@ impl SigningKey {
     }
 }
 
-/// What a token says, if one of these keys signed it for this store and it is good now.
+/// What a token says, if one of these keys signed it for this store and it is good now; and the name of that key.
 ///
 /// # Errors
 /// [`Refused`].
@@ -162,7 +162,7 @@ pub fn verify(
     keys: &[SigningKey],
     store_id: &str,
     now_ms: u64,
-) -> Result<Claims, Refused> {
+) -> Result<(Claims, Arc<str>), Refused> {
     if token.len() > TOKEN_BYTES {
         return Err(Refused::Malformed);
     }
@@ -181,7 +181,7 @@ pub fn verify(
     hmac::verify(&key.key, signed.as_bytes(), &signature).map_err(|_| Refused::Forged)?;
     let claims = Base64UrlUnpadded::decode_vec(claims).map_err(|_| Refused::Malformed)?;
     let read: Written = serde_json::from_slice(&claims).map_err(|_| Refused::Malformed)?;
-    judge(&read, store_id, now_ms / 1_000)
+    Ok((judge(&read, store_id, now_ms / 1_000)?, key.id.clone()))
 }
 
 /// Judges what one of our keys has signed.

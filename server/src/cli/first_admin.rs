@@ -27,7 +27,7 @@ pub async fn create(args: &ClientArgs, url: &str, create: UserCreateArgs) -> Res
         ));
     }
     let wrong = |fault: kg_core::error::Fault| CliError::Usage(fault.to_string());
-    let username = Username::parse("the name", &create.name).map_err(wrong)?;
+    let username = Username::parse_new("the name", &create.name).map_err(wrong)?;
     let email = match create.email.as_str() {
         "" => None,
         text => Some(Email::parse("--email", text).map_err(wrong)?),

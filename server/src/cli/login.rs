@@ -161,7 +161,8 @@ fn principal(reply: &ValidateTokenResponse) -> String {
         (
             "may",
             if reply.grants.is_empty() {
-                "nothing yet: an administrator gives a role, with `amadeus user role add`".to_owned()
+                "nothing yet: an administrator gives a role, with `amadeus user role add`"
+                    .to_owned()
             } else {
                 grants::all_shown(&reply.grants)
             },

@@ -3,6 +3,8 @@
 //! Messages and details travel in headers, which clients bound at about 8 KiB: both are cut with a count of what was left
 //! out, never silently. A bug is logged with its cause, and the client is told no more than that there was one.
 
+use std::time::Duration;
+
 use kg_core::commit::ticket::Abandoned;
 use kg_core::commit::{CommitError, NotKept};
 use kg_core::error::{Fault, Refusal};
@@ -26,6 +28,9 @@ const TEXT_BYTES: usize = 2 * 1024;
 
 /// Bytes of all details before the rest is left out.
 const DETAILS_BYTES: usize = 2 * 1024;
+
+/// When to come again, if too many callers are being looked up.
+const LOOKED_UP: Duration = Duration::from_secs(1);
 
 /// One field is wrong.
 #[must_use]
@@ -326,6 +331,7 @@ pub fn not_signed_in(why: NotSignedIn) -> Status {
         NotSignedIn::Absent | NotSignedIn::Bad | NotSignedIn::Expired | NotSignedIn::Revoked => {
             Status::unauthenticated(message)
         }
+        NotSignedIn::Busy => retry_after(message, LOOKED_UP),
         NotSignedIn::Unavailable(_) => Status::unavailable(message),
     }
 }

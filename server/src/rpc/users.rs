@@ -1,7 +1,8 @@
 //! `UserService`: who there is, what is said about them, and what they may do.
 //!
 //! Administrators may do all of it; everybody may read and change what is their own. Of another's nobody else is told that it
-//! is there. What was done and what could not be done goes to the audit log; who was not allowed to, the gate tells it.
+//! is there. By an API key one reads about oneself and changes neither profile nor password. What was done and what could not be
+//! done goes to the audit log; who was not allowed to, the gate tells it.
 
 mod change;
 mod list;
@@ -55,6 +56,15 @@ impl Parts {
 
     fn header(&self) -> Option<v1::ResponseHeader> {
         self.context.header(self.context.graph.revisions().0)
+    }
+
+    /// Refuses what is a person's own where a key calls: what it is good for its grants say, and these say nothing of it.
+    fn check_person(caller: &Caller) -> Result<(), Status> {
+        if caller.is_by_key() {
+            let what = "a key changes nothing about people: sign in by password or certificate";
+            return Err(status::denied(what));
+        }
+        Ok(())
     }
 
     /// Tells the audit log. Nothing in it is secret.

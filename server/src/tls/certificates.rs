@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use rustls::pki_types::UnixTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::client::{Authorities, ClientCertificate};
 use super::door::Protocol;
 use super::files::{Configs, Contents, TlsError, TlsFiles};
 use crate::metrics::Metrics;
@@ -50,13 +52,34 @@ impl Certificates {
         Ok((Self { current, fault }, look))
     }
 
-    /// What greets a new connection.
-    pub(super) fn now(&self, protocol: Protocol) -> Arc<ServerConfig> {
+    /// What greets a new connection, and who vouches for the client there.
+    pub(super) fn now(&self, protocol: Protocol) -> (Arc<ServerConfig>, Authorities) {
         let configs = self.current.borrow();
-        match protocol {
+        let config = match protocol {
             Protocol::Grpc => configs.h2.clone(),
             Protocol::Http => configs.http1.clone(),
-        }
+        };
+        (config, configs.authorities())
+    }
+
+    /// Who vouches for clients now.
+    #[must_use]
+    pub fn authorities(&self) -> Authorities {
+        self.current.borrow().authorities()
+    }
+
+    /// Whether those who vouch for clients now do so for this one. Costs signatures to verify where they are not those of its
+    /// handshake.
+    #[must_use]
+    pub fn vouch_for(&self, client: &ClientCertificate) -> bool {
+        let clients = self.current.borrow().clients.clone();
+        let (Some((authorities, judge)), Some((own, others))) =
+            (clients, client.chain.split_first())
+        else {
+            return false;
+        };
+        let now = UnixTime::now();
+        authorities == client.authorities || judge.verify_client_cert(own, others, now).is_ok()
     }
 
     /// Why the files cannot be used, if they cannot; new connections get what was there before.

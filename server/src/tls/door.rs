@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Certificates;
-use super::subject::common_name;
+use super::client::{Authorities, ClientCertificate};
 use crate::connection::{Connection, Peer, Stream};
 
 /// Handshakes at a time.
@@ -164,11 +164,14 @@ impl Keeper {
             let _ = self.pass.send(connection).await;
             return;
         };
-        let acceptor = TlsAcceptor::from(certificates.now(self.protocol));
+        let (config, authorities) = certificates.now(self.protocol);
+        let acceptor = TlsAcceptor::from(config);
         self.make_room();
         let (pass, handshakes) = (self.pass.clone(), self.handshakes.clone());
         let handshake = tokio::spawn(async move {
-            if let Some(connection) = greet(acceptor, stream, address, &handshakes).await {
+            if let Some(connection) =
+                greet(acceptor, authorities, stream, address, &handshakes).await
+            {
                 let _ = pass.send(connection).await;
             }
         });
@@ -193,6 +196,7 @@ impl Keeper {
 /// One handshake.
 async fn greet(
     acceptor: TlsAcceptor,
+    authorities: Authorities,
     stream: TcpStream,
     address: SocketAddr,
     handshakes: &Handshakes,
@@ -212,7 +216,7 @@ async fn greet(
     };
     handshakes.done.inc();
     let shown = stream.get_ref().1.peer_certificates();
-    let certificate = shown.and_then(|chain| common_name(chain.first()?));
+    let certificate = shown.and_then(|chain| ClientCertificate::of(chain, authorities));
     let peer = Peer {
         address,
         certificate,

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use xxhash_rust::xxh3::Xxh3;
+
+use super::client::Authorities;
 
 /// Bytes that one of the files may have. A bundle of all public authorities has a quarter of it.
 const FILE_BYTES: u64 = 1 << 20;
@@ -85,6 +88,16 @@ pub(super) struct Configs {
     pub(super) h2: Arc<ServerConfig>,
     /// For metrics and health.
     pub(super) http1: Arc<ServerConfig>,
+    /// Who vouches for clients, and the judge who asks them; nobody, where clients show no certificates.
+    pub(super) clients: Option<(Authorities, Arc<dyn ClientCertVerifier>)>,
+}
+
+impl Configs {
+    /// Who vouches for clients.
+    pub(super) fn authorities(&self) -> Authorities {
+        let clients = self.clients.as_ref();
+        clients.map_or_else(Authorities::default, |(authorities, _)| *authorities)
+    }
 }
 
 /// What the files held when they were read.
@@ -132,6 +145,7 @@ impl TlsFiles {
         let config = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(unusable)?;
+        let mut clients = None;
         let config = match (&self.client_ca, &contents.client_ca) {
             (Some(path), Some(content)) => {
                 let refused = |why: String| TlsError::ClientCa {
@@ -150,6 +164,7 @@ impl TlsFiles {
                         .allow_unauthenticated()
                         .build()
                         .map_err(|error: VerifierBuilderError| refused(error.to_string()))?;
+                clients = Some((fingerprint(content), verifier.clone()));
                 config.with_client_cert_verifier(verifier)
             }
             _ => config.with_no_client_auth(),
@@ -167,8 +182,16 @@ impl TlsFiles {
         Ok(Configs {
             h2: speaking(b"h2"),
             http1: speaking(b"http/1.1"),
+            clients,
         })
     }
+}
+
+/// Names authorities by what their file holds.
+fn fingerprint(content: &[u8]) -> Authorities {
+    let mut hash = Xxh3::new();
+    hash.update(content);
+    Authorities(hash.digest128())
 }
 
 fn certificates(path: &Path, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {

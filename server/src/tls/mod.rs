@@ -10,10 +10,12 @@
 //! told of, and those before stay.
 
 mod certificates;
+mod client;
 mod door;
 mod files;
 mod subject;
 
 pub use certificates::Certificates;
+pub use client::{Authorities, ClientCertificate};
 pub use door::{Door, Handshakes, Protocol};
 pub use files::{TlsError, TlsFiles};

@@ -16,7 +16,7 @@ const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
 const IA5_STRING: u8 = 0x16;
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
 /// Longest name that is taken. Users have shorter ones.
@@ -24,7 +24,7 @@ const NAME_BYTES: usize = 256;
 
 /// The common name of a certificate's subject.
 #[must_use]
-pub fn common_name(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {
+pub(super) fn common_name(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {
     let certificate = EndEntityCert::try_from(certificate).ok()?;
     only_common_name(certificate.subject())
 }
@@ -54,14 +54,14 @@ fn only_common_name(mut names: &[u8]) -> Option<Arc<str>> {
     is_one.then(|| name.into())
 }
 
-fn expect<'a>(rest: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
+pub(super) fn expect<'a>(rest: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
     take(rest)
         .filter(|(found, _)| *found == tag)
         .map(|(_, value)| value)
 }
 
 /// Takes one value off the front: its tag, and what it holds.
-fn take<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+pub(super) fn take<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (&tag, after) = rest.split_first()?;
     let (&first, after) = after.split_first()?;
     // A length of 128 and more stands in the bytes that follow, whose number `first` tells.

@@ -9,6 +9,7 @@
 //! only to whoever compares it. Nothing here has a `Debug` or a `Display` that shows one.
 
 mod cached;
+mod changed;
 mod error;
 mod event;
 mod json;
@@ -20,6 +21,7 @@ mod session;
 mod store;
 mod user;
 
+pub use changed::{Changed, Changes};
 pub use error::{UserError, UserStoreError};
 pub use event::{EventFilter, EventId, PastEvent};
 pub use key::{Key, KeyId, NewKey, SigningKey};

@@ -11,6 +11,9 @@ pub const NAME_CHARS: usize = 64;
 /// Bytes of an e-mail address: what mail takes.
 pub const EMAIL_BYTES: usize = 254;
 
+/// Names that nobody may take: records use them for the server itself and for who has not signed in, and people read them so.
+const RESERVED: [&str; 4] = ["amadeus", "anonymous", "nobody", "system"];
+
 /// A username, as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Username(String);
@@ -42,6 +45,18 @@ impl Username {
             return fault("must begin with a letter or a digit".into());
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// The name that somebody is to have from now on: a username that is not kept back.
+    ///
+    /// # Errors
+    /// A fault of `field`.
+    pub fn parse_new(field: &str, text: &str) -> Result<Self, Fault> {
+        let name = Self::parse(field, text)?;
+        if RESERVED.contains(&&*name.folded()) {
+            return Err(Fault::new(field, "is reserved: choose another"));
+        }
+        Ok(name)
     }
 
     /// As it was given.
@@ -133,6 +148,17 @@ mod tests {
             assert_eq!(fault.field, "username");
         }
         assert_eq!(Username::parse("u", "AnN").expect("good").folded(), "ann");
+    }
+
+    #[test]
+    fn nobody_takes_a_name_that_records_use_for_somebody_else() {
+        for reserved in ["amadeus", "Anonymous", "SYSTEM", "nobody"] {
+            let fault = Username::parse_new("username", reserved).expect_err(reserved);
+            assert_eq!(fault.field, "username");
+            assert!(Username::parse("username", reserved).is_ok(), "{reserved}");
+        }
+        assert!(Username::parse_new("username", "nobody-else").is_ok());
+        assert!(Username::parse_new("username", "a b").is_err());
     }
 
     #[test]

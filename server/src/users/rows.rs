@@ -22,6 +22,7 @@ use sqlx::{Connection as _, Row as _};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
+use super::changed::Changed;
 use super::error::{UserError, UserStoreError};
 use super::secret::SecretHash;
 use crate::storage::{Backend, Opened};
@@ -31,6 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the end of one that failed may take.
 const ROLLBACK: Duration = Duration::from_secs(2);
+
+/// Steps of the epoch whose change is kept. A server asks once a second; one that was away from the database for more than
+/// these looks at all that it remembers.
+pub(super) const CHANGES: u64 = 16_384;
 
 /// The rows. Clones are further handles of the same ones.
 #[derive(Clone)]
@@ -217,14 +222,15 @@ impl Tx {
         state.ok_or_else(|| UserError::Broken("a change that did not begin".into()))
     }
 
-    /// Tells all servers, with this change, that what they remember may be no more.
-    pub(super) async fn move_epoch(&mut self) -> Result<(), UserError> {
-        self.run(
-            "UPDATE amadeus_user_state SET epoch = epoch + 1",
-            Vec::new(),
-        )
-        .await
-        .map(drop)
+    /// Tells all servers, with this change, that what they remember of it may be no more.
+    pub(super) async fn move_epoch(&mut self, changed: &Changed) -> Result<(), UserError> {
+        let sql = "UPDATE amadeus_user_state SET epoch = epoch + 1";
+        self.run(sql, Vec::new()).await?;
+        let (what, id) = changed.kept();
+        let sql = "INSERT INTO amadeus_changes (epoch, what, id) SELECT epoch, $1, $2 FROM amadeus_user_state";
+        self.run(sql, values![what, id]).await?;
+        let sql = "DELETE FROM amadeus_changes WHERE epoch <= (SELECT epoch FROM amadeus_user_state) - $1";
+        self.run(sql, values![CHANGES]).await.map(drop)
     }
 
     /// Returns how many rows were changed.

@@ -12,6 +12,7 @@ pub(super) use users::{USER_COLUMNS, select_users, user as user_of_row};
 use std::sync::Arc;
 
 use super::cached::Copies;
+use super::changed::{Changed, Changes};
 use super::error::{UserError, UserStoreError};
 use super::rows::{Row, Rows, Tx, Work, values};
 use super::secret::SecretHash;
@@ -67,6 +68,36 @@ impl UserStore {
             Some(row) => row.number(0),
             None => Err(UserError::Broken("the row of their state is gone".into())),
         }
+    }
+
+    /// What was taken away or changed since an epoch, by one cheap statement; `None` where nobody has asked before.
+    ///
+    /// # Errors
+    /// [`UserError`].
+    pub async fn changes_since(&self, epoch: Option<u64>) -> Result<Changes, UserError> {
+        let Some(since) = epoch else {
+            let epoch = self.epoch().await?;
+            return Ok(Changes { epoch, what: None });
+        };
+        let sql = "SELECT s.epoch, c.what, c.id FROM amadeus_user_state s \
+            LEFT JOIN amadeus_changes c ON c.epoch > $1 AND c.epoch <= s.epoch ORDER BY c.epoch";
+        let rows = self.0.rows.read(sql, values![since]).await?;
+        let first = rows.first();
+        let first = first.ok_or_else(|| UserError::Broken("the row of their state is gone".into()));
+        let epoch = first?.number(0)?;
+        let mut what = Vec::new();
+        for row in &rows {
+            if let (Some(kind), Some(id)) = (row.maybe_text(1)?, row.maybe_text(2)?) {
+                let changed = Changed::of_kept(&kind, &id).ok_or(kind);
+                what.push(kept("a change", changed)?);
+            }
+        }
+        // Each step has one row. Where one is missing it was too long ago, or this is another past: of a copy of the database.
+        let is_whole = epoch.checked_sub(since) == Some(what.len() as u64);
+        Ok(Changes {
+            epoch,
+            what: is_whole.then_some(what),
+        })
     }
 
     /// Offers a token by which the first administrator is made; an earlier one is good no more. False: there is an
@@ -155,4 +186,43 @@ fn kept<T>(what: &str, read: Result<T, String>) -> Result<T, UserError> {
 /// What all rows say.
 fn each<T>(rows: &[Row], of: impl Fn(&Row) -> Result<T, UserError>) -> Result<Vec<T>, UserError> {
     rows.iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::CHANGES;
+    use super::*;
+    use crate::storage::{OpenOptions, open};
+
+    #[tokio::test]
+    async fn changes_are_kept_as_far_as_they_may_be_and_who_comes_later_is_told() {
+        let opened = open("memory:", &OpenOptions::default()).await;
+        let store = UserStore::open(&opened.expect("it opens")).await;
+        let store = store.expect("it opens");
+        let ann = Changed::User(UserId("ann".into()));
+        let changed = ann.clone();
+        let work: Work<()> = Box::new(move |tx| {
+            Box::pin(async move {
+                for _ in 0..CHANGES + 2 {
+                    tx.move_epoch(&changed).await?;
+                }
+                Ok(())
+            })
+        });
+        store.rows().write(work).await.expect("there is room");
+        let since = async |epoch| {
+            let changes = store.changes_since(Some(epoch)).await;
+            let changes = changes.expect("it is reached");
+            assert_eq!(changes.epoch, CHANGES + 2);
+            changes.what
+        };
+        assert_eq!(since(0).await, None);
+        assert_eq!(since(1).await, None);
+        let kept = since(2).await.expect("all of them");
+        assert_eq!(kept.len() as u64, CHANGES);
+        assert_eq!(since(CHANGES + 1).await, Some(vec![ann]));
+        assert_eq!(since(CHANGES + 2).await, Some(Vec::new()));
+        // Of an epoch that this store has not come to yet nothing is known.
+        assert_eq!(since(CHANGES + 3).await, None);
+    }
 }

@@ -4,6 +4,7 @@ mod abuse;
 mod answers;
 mod audit;
 mod flow;
+mod keys;
 mod matrix;
 #[path = "../faults/process.rs"]
 #[expect(dead_code, reason = "not all that a process can do is needed here")]

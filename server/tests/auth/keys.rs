@@ -120,6 +120,11 @@ async fn nobody_makes_a_key_that_may_do_more_than_they() {
         .expect("made");
     let by_key = create(&server, &made.key, key("more", Vec::new())).await;
     assert_eq!(by_key.expect_err("refused").code(), Code::PermissionDenied);
+    let own = made.api_key.expect("a key").id;
+    let by_key = revoke(&server, &made.key, &own).await;
+    assert_eq!(by_key.expect_err("refused").code(), Code::PermissionDenied);
+    let by_key = list(&server, &made.key, v1::ListApiKeysRequest::default()).await;
+    assert_eq!(by_key.expect_err("refused").code(), Code::PermissionDenied);
 
     let same_name = create(&server, &access, key("CI", Vec::new())).await;
     assert_eq!(same_name.expect_err("taken").code(), Code::AlreadyExists);

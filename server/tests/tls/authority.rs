@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use amadeus::tls::TlsFiles;
 use rcgen::{
@@ -68,10 +69,18 @@ impl Authority {
 
     /// For the user of this name.
     pub fn client(&self, name: &str) -> Issued {
+        self.client_until(name, None)
+    }
+
+    /// For the user of this name, until so many seconds after 1970.
+    pub fn client_until(&self, name: &str, end_s: Option<u64>) -> Issued {
         let mut params = CertificateParams::new([]).expect("no names");
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if let Some(end_s) = end_s {
+            params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(end_s);
+        }
         self.issue(&params)
     }
 

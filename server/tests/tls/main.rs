@@ -6,6 +6,7 @@ mod process;
 
 mod authority;
 mod cli;
+mod clients;
 mod door;
 mod registration;
 mod reload;

@@ -9,7 +9,7 @@ use v1::graph_service_client::GraphServiceClient;
 use crate::authority::{Authority, Issued, keep, options};
 use crate::serving::{Served, page, put};
 
-fn hang_up(served: &Served) {
+pub fn hang_up(served: &Served) {
     let sent = Command::new("kill")
         .args(["-HUP", &served.process.id().to_string()])
         .status();
@@ -17,7 +17,7 @@ fn hang_up(served: &Served) {
 }
 
 /// Asks until the HTTP side says so to who trusts one of these.
-async fn told(authority: &Authority, served: &Served, path: &str, words: &str) {
+pub async fn told(authority: &Authority, served: &Served, path: &str, words: &str) {
     let asking = async {
         while !page(authority, &served.http, path).await.contains(words) {
             tokio::task::yield_now().await;

@@ -2,7 +2,9 @@
 
 use crate::subject::{NOW, Stores, admin, create, epoch, named, secret, session, user};
 use amadeus::auth::{Grant, Role, UserId};
-use amadeus::users::{PasswordHash, Profile, UserChange, UserError, UserStatus};
+use amadeus::users::{
+    Changed, KeyId, NewKey, PasswordHash, Profile, UserChange, UserError, UserStatus,
+};
 
 const ADMIN: Grant = Grant {
     role: Role::Admin,
@@ -177,13 +179,74 @@ pub async fn the_epoch_moves_when_something_is_taken_away(stores: Stores) {
     assert_eq!(stores.other.epoch().await, store.epoch().await);
 }
 
+pub async fn what_has_changed_is_told_by_who_and_which(stores: Stores) {
+    let (store, other) = (&stores.one, &stores.other);
+    let from = store.epoch().await.expect("it is reached");
+    let since = async |epoch| {
+        let changes = other.changes_since(epoch).await.expect("it is reached");
+        (changes.epoch, changes.what)
+    };
+    assert_eq!(since(None).await, (from, None));
+    assert_eq!(since(Some(from)).await, (from, Some(Vec::new())));
+    create(store, admin("boss")).await;
+    let ann = create(store, named("ann")).await.id;
+    let reader = Grant::everywhere(Role::Reader);
+    for name in ["1", "2", "3"] {
+        begin(store, name, &ann).await.expect("it begins");
+    }
+    let new = NewKey {
+        id: KeyId("k".into()),
+        name: "ci".into(),
+        user: ann.clone(),
+        grants: Vec::new(),
+        secret: secret("k"),
+        expires_ms: None,
+    };
+    store.create_key(new, NOW).await.expect("there is room");
+    assert_eq!(since(Some(from)).await, (from, Some(Vec::new())));
+    let done = store.end_session(&session("1"), NOW).await;
+    assert_eq!(done, Ok(true));
+    store
+        .assign_role(&ann, None, reader, NOW)
+        .await
+        .expect("it may");
+    store
+        .revoke_key(&KeyId("k".into()), NOW)
+        .await
+        .expect("it is there");
+    store
+        .end_session_by_refresh(&secret("2"), NOW)
+        .await
+        .expect("it may");
+    store
+        .end_sessions_of(&ann, None, NOW)
+        .await
+        .expect("it may");
+    store.delete(&ann, None).await.expect("it may");
+    let user = || Changed::User(ann.clone());
+    let all = [
+        Changed::Session(session("1")),
+        user(),
+        Changed::Key(KeyId("k".into())),
+        Changed::Session(session("2")),
+        user(),
+        user(),
+    ];
+    for (step, epoch) in (from..from + 6).enumerate() {
+        let told = since(Some(epoch)).await;
+        assert_eq!(told, (from + 6, Some(all[step..].to_vec())));
+    }
+    let ahead = since(Some(from + 7)).await;
+    assert_eq!(ahead, (from + 6, None), "of another past");
+}
+
 async fn begin(
     store: &amadeus::users::UserStore,
     name: &str,
     user: &UserId,
 ) -> Result<(), UserError> {
     store
-        .begin_session(&session(name), user, secret(name), NOW + 10, NOW)
+        .begin_session(&session(name), user, None, secret(name), NOW + 10, NOW)
         .await
 }
 

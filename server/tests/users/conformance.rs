@@ -33,10 +33,12 @@ async fn conformance(fresh: impl AsyncFn() -> Stores) {
     admins::the_setup_token_makes_one_administrator(fresh().await).await;
     admins::the_epoch_moves_when_something_is_taken_away(fresh().await).await;
     admins::users_without_a_role_are_counted_as_far_as_is_asked(fresh().await).await;
+    admins::what_has_changed_is_told_by_who_and_which(fresh().await).await;
     sessions::a_refresh_token_is_exchanged_once(fresh().await).await;
     sessions::of_many_who_exchange_one_token_one_wins_and_the_session_ends(fresh().await).await;
     sessions::a_session_ends_with_its_time_and_with_its_user(fresh().await).await;
     sessions::a_password_ends_all_sessions_but_one(fresh().await).await;
+    sessions::a_password_that_was_changed_begins_no_session(fresh().await).await;
     sessions::with_one_session_too_many_the_oldest_ends(fresh().await).await;
     sessions::who_is_deleted_leaves_no_row(fresh().await).await;
     keys::a_key_is_good_until_it_ends(fresh().await).await;

@@ -43,7 +43,14 @@ async fn a_file_that_is_opened_again_keeps_all() {
         .await
         .expect("it may");
     users
-        .begin_session(&session("a"), &ann.id, secret("a"), NOW + DAY, NOW)
+        .begin_session(
+            &session("a"),
+            &ann.id,
+            Some(&PasswordHash::new("$x")),
+            secret("a"),
+            NOW + DAY,
+            NOW,
+        )
         .await
         .expect("it begins");
     let key = NewKey {

@@ -537,10 +537,13 @@ async fn a_password_is_changed_by_who_knows_it_or_by_an_administrator() {
         .expect("a user");
     let id = amadeus::auth::UserId(made.id.clone().into());
     let ann = caller("ann", Some(&id), None);
+    let compared = server.users.credential_of(&id).await.expect("asked");
+    let compared = compared.expect("she is there").password;
     for name in ["session of ann", "another"] {
+        let (compared, refresh) = (compared.as_ref(), secret(name));
         let begun = server
             .users
-            .begin_session(&session(name), &id, secret(name), u64::MAX / 2, NOW)
+            .begin_session(&session(name), &id, compared, refresh, u64::MAX / 2, NOW)
             .await;
         begun.expect("it begins");
     }

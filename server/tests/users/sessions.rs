@@ -3,13 +3,14 @@
 use crate::subject::{DAY, NOW, Stores, create, named, secret, session, user};
 use amadeus::auth::UserId;
 use amadeus::users::{
-    Key, KeyId, NewKey, PasswordHash, Rotated, UserChange, UserError, UserStatus, UserStore,
+    Key, KeyId, NewKey, NewUser, PasswordHash, Rotated, UserChange, UserError, UserStatus,
+    UserStore,
 };
 use tokio::task::JoinSet;
 
 async fn begin(store: &UserStore, name: &str, user: &UserId) {
     let begun = store
-        .begin_session(&session(name), user, secret(name), NOW + DAY, NOW)
+        .begin_session(&session(name), user, None, secret(name), NOW + DAY, NOW)
         .await;
     begun.expect("it begins");
 }
@@ -112,7 +113,7 @@ pub async fn a_session_ends_with_its_time_and_with_its_user(stores: Stores) {
         .expect("it may");
     assert_eq!(rotate(store, "a", "b", NOW).await, Rotated::Ended);
     let refused = store
-        .begin_session(&session("b"), &ann.id, secret("b"), NOW + DAY, NOW)
+        .begin_session(&session("b"), &ann.id, None, secret("b"), NOW + DAY, NOW)
         .await;
     assert!(matches!(refused, Err(UserError::NotFound(_))));
     // Who comes back signs in anew.
@@ -137,7 +138,14 @@ pub async fn a_session_ends_with_its_time_and_with_its_user(stores: Stores) {
     begin(store, "d", &ann.id).await;
     let later = NOW + 3 * DAY;
     store
-        .begin_session(&session("e"), &ann.id, secret("e"), later + DAY, later)
+        .begin_session(
+            &session("e"),
+            &ann.id,
+            None,
+            secret("e"),
+            later + DAY,
+            later,
+        )
         .await
         .expect("it begins");
     assert_eq!(store.session(&session("d")).await, Ok(None));
@@ -181,6 +189,42 @@ pub async fn a_password_ends_all_sessions_but_one(stores: Stores) {
     assert!(matches!(refused, Err(UserError::NotFound(_))));
 }
 
+pub async fn a_password_that_was_changed_begins_no_session(stores: Stores) {
+    let (old, new) = (
+        PasswordHash::new("$argon2id$v=19$old"),
+        PasswordHash::new("$argon2id$v=19$new"),
+    );
+    let with_password = NewUser {
+        password: Some(old.clone()),
+        ..named("ann")
+    };
+    let (store, ann) = (&stores.one, create(&stores.one, with_password).await.id);
+    let begin = async |name: &str, compared: Option<&PasswordHash>| {
+        let begun = store
+            .begin_session(&session(name), &ann, compared, secret(name), NOW + DAY, NOW)
+            .await;
+        begun.is_ok()
+    };
+    assert!(begin("a", Some(&old)).await);
+    assert!(!begin("b", None).await);
+    // Another hash of the same password counts from then on, and the first no more.
+    let anew = PasswordHash::new("$argon2id$v=19$anew");
+    let replaced = store.replace_hash(&ann, &old, anew.clone()).await;
+    assert_eq!(replaced, Ok(true));
+    assert_eq!(store.replace_hash(&ann, &old, new.clone()).await, Ok(false));
+    assert!(!begin("c", Some(&old)).await);
+    assert!(begin("d", Some(&anew)).await);
+    // Somebody has compared the old one, and the other server sets the new one before the session begins.
+    let ended = stores
+        .other
+        .set_password(&ann, new.clone(), None, NOW)
+        .await;
+    assert_eq!(ended, Ok(2));
+    assert!(!begin("e", Some(&anew)).await);
+    assert!(begin("f", Some(&new)).await);
+    assert_eq!(store.session(&session("e")).await, Ok(None));
+}
+
 pub async fn with_one_session_too_many_the_oldest_ends(stores: Stores) {
     let store = &stores.one;
     let ann = create(store, named("ann")).await;
@@ -190,6 +234,7 @@ pub async fn with_one_session_too_many_the_oldest_ends(stores: Stores) {
             .begin_session(
                 &session(&name),
                 &ann.id,
+                None,
                 secret(&name),
                 NOW + DAY,
                 NOW + number,

@@ -207,7 +207,7 @@ mod tests {
             let keys = given(&path).expect("good");
             let wanted = [&one[..], &other].map(|bytes| SigningKey::new(bytes).expect("long"));
             let ids = |keys: &[SigningKey]| -> Vec<String> {
-                keys.iter().map(|key| key.id().to_owned()).collect()
+                keys.iter().map(|key| key.id().to_string()).collect()
             };
             assert_eq!(ids(&keys), ids(&wanted));
         }

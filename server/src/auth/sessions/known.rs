@@ -1,15 +1,17 @@
 //! What is remembered of credentials that were good. Only good ones are: whoever holds one that ceased to be is told, and
 //! it is forgotten.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use tokio::sync::watch;
 
-use super::subject::{Found, Subject};
-use crate::auth::{NotSignedIn, Session, Standing};
+use super::subject::{Found, Presented, Proof, Subject};
+use crate::auth::{NotSignedIn, Session, Standing, UserId};
+use crate::tls::ClientCertificate;
+use crate::users::Changed;
 
 /// Credentials that are remembered, at most. Beyond that those are forgotten that nobody uses right now; they are looked up
 /// when they come back.
@@ -21,12 +23,16 @@ pub const IDLE_MS: u64 = 10 * 60 * 1_000;
 /// The SHA-256 of credentials.
 pub type Digest = [u8; 32];
 
+/// What one question answers for: a subject, and the credentials that stand for it.
+pub type Look = (Subject, Vec<Digest>);
+
 /// Credentials that were good when they were looked at last.
 #[derive(Default)]
 pub struct Known(DashMap<Digest, Entry>);
 
 struct Entry {
     subject: Subject,
+    proof: Proof,
     session: Arc<Session>,
     standing: watch::Sender<Standing>,
     /// When it was asked for last. Relaxed everywhere: it orders nothing, and is right to within a second.
@@ -41,6 +47,14 @@ impl Entry {
 
     fn has_expired(&self, now_ms: u64) -> bool {
         self.session.expires_ms.is_some_and(|end| end <= now_ms)
+    }
+
+    /// Whose it is.
+    fn user(&self) -> Option<UserId> {
+        match &*self.standing.borrow() {
+            Standing::Good(principal) => principal.user.clone(),
+            Standing::Over(_) => None,
+        }
     }
 
     fn end(&self, why: NotSignedIn) {
@@ -66,25 +80,27 @@ impl Known {
     pub fn put(
         &self,
         digest: Digest,
-        subject: Subject,
+        presented: Presented,
         found: Found,
         now_ms: u64,
     ) -> Result<Arc<Session>, NotSignedIn> {
         if self.0.len() >= KNOWN {
-            self.forget(now_ms, 0);
+            self.forget(now_ms, 0, |_| true);
         }
         if self.0.len() >= KNOWN {
             let why = "as many sessions are in use as may be";
             return Err(NotSignedIn::Unavailable(why.into()));
         }
         let (sender, standing) = watch::channel(Standing::Good(found.principal));
+        let ends = [found.expires_ms, presented.expires_ms];
         let session = Arc::new(Session {
             standing,
-            expires_ms: found.expires_ms,
-            id: subject.session().cloned(),
+            expires_ms: ends.into_iter().flatten().min(),
+            id: presented.subject.session().cloned(),
         });
         let entry = Entry {
-            subject,
+            subject: presented.subject,
+            proof: presented.proof,
             session: session.clone(),
             standing: sender,
             used_ms: AtomicU64::new(now_ms),
@@ -120,16 +136,57 @@ impl Known {
             Err(NotSignedIn::Bad | NotSignedIn::Absent) => NotSignedIn::Revoked,
             Err(why) => why,
         };
-        if let Some((_, entry)) = self.0.remove(digest) {
-            entry.end(why.clone());
-        }
+        self.end(digest, why.clone());
         Err(why)
     }
 
+    /// Forgets it, and tells whoever holds it why.
+    pub fn end(&self, digest: &Digest, why: NotSignedIn) {
+        if let Some((_, entry)) = self.0.remove(digest) {
+            entry.end(why);
+        }
+    }
+
     /// All that is remembered, by what one question answers for.
-    pub fn subjects(&self) -> Vec<(Subject, Vec<Digest>)> {
-        let mut subjects: HashMap<_, (Subject, Vec<Digest>)> = HashMap::new();
-        for entry in &self.0 {
+    pub fn all(&self) -> Vec<Look> {
+        self.looks(|_| true)
+    }
+
+    /// What of it these changes may be about.
+    pub fn about(&self, changes: &[Changed]) -> Vec<Look> {
+        let changes: HashSet<&Changed> = changes.iter().collect();
+        if changes.is_empty() {
+            return Vec::new();
+        }
+        self.looks(|entry| {
+            let of_user = entry.user().map(Changed::User);
+            let itself = match &entry.subject {
+                Subject::Session(id, _) => Some(Changed::Session(id.clone())),
+                Subject::Key(id, _) => Some(Changed::Key(id.clone())),
+                Subject::Certificate(_) => None,
+            };
+            [of_user, itself]
+                .iter()
+                .flatten()
+                .any(|may| changes.contains(may))
+        })
+    }
+
+    /// Certificates that are remembered.
+    pub fn certificates(&self) -> Vec<(Digest, ClientCertificate)> {
+        let of = |entry: &Entry| match &entry.proof {
+            Proof::Certificate(certificate) => Some(certificate.clone()),
+            Proof::Signature(_) | Proof::Secret => None,
+        };
+        let entries = self.0.iter();
+        entries
+            .filter_map(|entry| Some((*entry.key(), of(&entry)?)))
+            .collect()
+    }
+
+    fn looks(&self, is_meant: impl Fn(&Entry) -> bool) -> Vec<Look> {
+        let mut subjects: HashMap<_, Look> = HashMap::new();
+        for entry in self.0.iter().filter(|entry| is_meant(entry)) {
             let subject = &entry.subject;
             let same = subjects.entry(subject.id());
             let (_, digests) = same.or_insert_with(|| (subject.clone(), Vec::new()));
@@ -138,13 +195,19 @@ impl Known {
         subjects.into_values().collect()
     }
 
-    /// Ends what has expired, and forgets what nobody has used for long.
-    pub fn tidy(&self, now_ms: u64) {
-        self.forget(now_ms, IDLE_MS);
+    /// Ends what has expired or is signed by a key that is there no more, and forgets what nobody has used for long.
+    pub fn tidy(&self, now_ms: u64, has_key: impl Fn(&str) -> bool) {
+        self.forget(now_ms, IDLE_MS, has_key);
     }
 
-    fn forget(&self, now_ms: u64, idle_ms: u64) {
+    fn forget(&self, now_ms: u64, idle_ms: u64, has_key: impl Fn(&str) -> bool) {
         self.0.retain(|_, entry| {
+            if let Proof::Signature(key) = &entry.proof
+                && !has_key(key)
+            {
+                entry.end(NotSignedIn::Bad);
+                return false;
+            }
             if entry.has_expired(now_ms) {
                 entry.end(NotSignedIn::Expired);
                 return false;
@@ -163,7 +226,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{Principal, UserId};
+    use crate::auth::Principal;
     use crate::users::SessionId;
 
     const NOW: u64 = 1_000_000;
@@ -183,8 +246,12 @@ mod tests {
         let mut digest = [0; 32];
         digest[..8].copy_from_slice(&n.to_le_bytes());
         let session = SessionId(n.to_string().into());
-        let subject = Subject::Session(session, UserId("u1".into()));
-        let put = known.put(digest, subject, found("alice", expires_ms), NOW);
+        let presented = Presented {
+            subject: Subject::Session(session, UserId("u1".into())),
+            proof: Proof::Signature("k1".into()),
+            expires_ms,
+        };
+        let put = known.put(digest, presented, found("alice", None), NOW);
         put.expect("there is room")
     }
 
@@ -196,12 +263,12 @@ mod tests {
     fn whoever_holds_what_expires_is_told() {
         let known = Known::default();
         let session = put(&known, 0, Some(NOW + 10));
-        known.tidy(NOW + 9);
+        known.tidy(NOW + 9, |_| true);
         assert!(matches!(known.get(&[0; 32], NOW + 9), Some(Ok(_))));
         let late = known.get(&[0; 32], NOW + 10).map(|found| found.err());
         assert_eq!(late, Some(Some(NotSignedIn::Expired)));
         assert!(matches!(standing(&session), Standing::Good(_)));
-        known.tidy(NOW + 10);
+        known.tidy(NOW + 10, |_| true);
         assert_eq!(standing(&session), Standing::Over(NotSignedIn::Expired));
         assert_eq!(known.len(), 0);
     }
@@ -212,12 +279,12 @@ mod tests {
         let held = put(&known, 0, None);
         let watched = put(&known, 1, None).standing.clone();
         drop(put(&known, 2, None));
-        known.tidy(NOW + IDLE_MS - 1);
+        known.tidy(NOW + IDLE_MS - 1, |_| true);
         assert_eq!(known.len(), 3);
-        known.tidy(NOW + IDLE_MS);
+        known.tidy(NOW + IDLE_MS, |_| true);
         assert_eq!(known.len(), 2);
         drop((held, watched));
-        known.tidy(NOW + IDLE_MS);
+        known.tidy(NOW + IDLE_MS, |_| true);
         assert_eq!(known.len(), 0);
     }
 
@@ -231,10 +298,39 @@ mod tests {
         held.push(put(&known, KNOWN, None));
         assert_eq!(known.len(), KNOWN / 2 + 1);
         held.extend((KNOWN + 1..KNOWN * 3 / 2).map(|n| put(&known, n, None)));
-        let subject = Subject::Certificate("bob".into());
-        let refused = known.put([255; 32], subject, found("bob", None), NOW);
+        let bob = Presented {
+            subject: Subject::Certificate("bob".into()),
+            proof: Proof::Secret,
+            expires_ms: None,
+        };
+        let refused = known.put([255; 32], bob, found("bob", None), NOW);
         assert!(matches!(refused, Err(NotSignedIn::Unavailable(_))));
         assert_eq!(known.len(), KNOWN);
+    }
+
+    #[test]
+    fn what_a_key_signed_that_is_gone_is_over() {
+        let known = Known::default();
+        let session = put(&known, 0, None);
+        known.tidy(NOW, |key| key == "k1");
+        assert!(matches!(standing(&session), Standing::Good(_)));
+        known.tidy(NOW, |key| key == "k2");
+        assert_eq!(standing(&session), Standing::Over(NotSignedIn::Bad));
+        assert_eq!(known.len(), 0);
+    }
+
+    #[test]
+    fn what_ends_first_ends_it() {
+        let known = Known::default();
+        let presented = |expires_ms| Presented {
+            subject: Subject::Certificate("bob".into()),
+            proof: Proof::Secret,
+            expires_ms,
+        };
+        for (shown, kept) in [(Some(7), Some(9)), (Some(9), Some(7)), (None, Some(7))] {
+            let put = known.put([0; 32], presented(shown), found("bob", kept), NOW);
+            assert_eq!(put.expect("there is room").expires_ms, Some(7));
+        }
     }
 
     #[test]

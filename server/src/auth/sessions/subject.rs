@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::secret::API_KEY;
 use crate::auth::{Grant, NotSignedIn, Principal, UserId};
+use crate::tls::ClientCertificate;
 use crate::users::{
     Key, KeyId, SecretHash, SessionId, SessionState, User, UserError, UserStatus, UserStore,
 };
@@ -20,6 +21,28 @@ pub enum Subject {
     Key(KeyId, SecretHash),
     /// The name in a certificate.
     Certificate(Arc<str>),
+}
+
+/// What makes the subject be believed, apart from what the store says of it. May cease to count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A signature by the key of this name.
+    Signature(Arc<str>),
+    /// A secret, which the store knows.
+    Secret,
+    /// A certificate that authorities vouch for.
+    Certificate(ClientCertificate),
+}
+
+/// What a call presents.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    /// What it stands for.
+    pub subject: Subject,
+    /// Why that is believed.
+    pub proof: Proof,
+    /// Until when that is good, where it is known without the store.
+    pub expires_ms: Option<u64>,
 }
 
 /// Something good.

@@ -6,7 +6,7 @@ use super::*;
 use crate::auth::keyring::Source;
 use crate::auth::secret::{API_KEY, Secret};
 use crate::auth::token::{Claims, LIFETIME_S};
-use crate::auth::{Grant, Role, Standing, UserId};
+use crate::auth::{Grant, Principal, Role, Standing, UserId};
 use crate::storage::{OpenOptions, open};
 use crate::users::{
     KeyId, NewKey, NewUser, Profile, SecretHash, SessionId, User, UserChange, UserStatus, Username,
@@ -71,9 +71,9 @@ impl World {
     async fn sign_in(&self, session: &str) -> String {
         let id = SessionId(session.into());
         let refresh = SecretHash::of(session.as_bytes());
-        let begun = self
-            .users
-            .begin_session(&id, &self.alice.id, refresh, START + MONTH, START);
+        let begun =
+            self.users
+                .begin_session(&id, &self.alice.id, None, refresh, START + MONTH, START);
         begun.await.expect("begun");
         let claims = Claims::new(self.alice.id.clone(), id, START);
         self.ring.sign(STORE, &claims)
@@ -96,6 +96,17 @@ impl World {
 
     async fn look(&self, bearer: &str) -> Answer {
         look(&self.sessions, bearer).await
+    }
+}
+
+/// A certificate as a door hands it on.
+fn shown(name: &str, expires_ms: u64) -> ClientCertificate {
+    ClientCertificate {
+        name: name.into(),
+        expires_ms,
+        authorities: Authorities::default(),
+        digest: SecretHash::of(name.as_bytes()).0,
+        chain: Arc::default(),
     }
 }
 
@@ -149,7 +160,7 @@ async fn many_who_come_at_once_with_one_token_share_one_look_up() {
         assert!(Arc::ptr_eq(first, each.as_ref().expect("good")));
     }
     assert_eq!(world.sessions.remembered(), 1);
-    assert!(lock(&world.sessions.0.asked).is_empty());
+    assert_eq!(world.sessions.0.asked.len(), 0);
 }
 
 #[tokio::test]
@@ -238,7 +249,7 @@ async fn a_key_is_good_for_what_it_says_until_it_expires_or_is_revoked() {
     assert_eq!(world.look(&wrong).await.err(), Some(NotSignedIn::Bad));
     NOW.store(START + 1_000, Ordering::SeqCst);
     assert_eq!(world.look(&key).await.err(), Some(NotSignedIn::Expired));
-    world.sessions.0.known.tidy(clock());
+    world.sessions.0.known.tidy(clock(), |_| true);
     assert_eq!(over(&held), Some(NotSignedIn::Expired));
     assert_eq!(world.look(&key).await.err(), Some(NotSignedIn::Expired));
     NOW.store(START, Ordering::SeqCst);
@@ -253,7 +264,7 @@ async fn a_certificate_is_of_the_user_of_its_name_and_a_token_goes_before_it() {
     let world = World::at(start).await;
     let certificate = |name: &str, bearer: Option<&str>| {
         let credentials = Credentials {
-            certificate: Some(name.into()),
+            certificate: Some(shown(name, START + MONTH)),
             bearer: bearer.map(Into::into),
             source: None,
         };
@@ -268,7 +279,7 @@ async fn a_certificate_is_of_the_user_of_its_name_and_a_token_goes_before_it() {
     let held = certificate("alice", None).await.expect("good");
     assert_eq!(
         (grants(&held), held.expires_ms),
-        (world.alice.grants.clone(), None)
+        (world.alice.grants.clone(), Some(START + MONTH))
     );
     for other in ["bob", "", "alice@example.org"] {
         assert_eq!(certificate(other, None).await.err(), Some(NotSignedIn::Bad));
@@ -308,7 +319,11 @@ async fn while_the_store_is_away_what_was_seen_is_good_and_what_was_not_is_not_k
     assert!(matches!(unknown, Some(NotSignedIn::Unavailable(_))));
     NOW.store(START + LIFETIME_S * 1_000, Ordering::SeqCst);
     assert_eq!(world.look(&seen).await.err(), Some(NotSignedIn::Expired));
-    world.sessions.0.known.tidy(NOW.load(Ordering::SeqCst));
+    world
+        .sessions
+        .0
+        .known
+        .tidy(NOW.load(Ordering::SeqCst), |_| true);
     assert_eq!(over(&held), Some(NotSignedIn::Expired));
 }
 
@@ -368,4 +383,194 @@ async fn what_is_ended_while_it_is_looked_up_is_over_after_the_next_look() {
         assert_eq!(over(&held), Some(NotSignedIn::Revoked), "{n}");
         assert_eq!(world.look(&token).await.err(), Some(NotSignedIn::Revoked));
     }
+}
+
+#[tokio::test]
+async fn a_certificate_is_good_until_its_time_is_over() {
+    static NOW: AtomicU64 = AtomicU64::new(START);
+    let clock = || NOW.load(Ordering::SeqCst);
+    let world = World::at(clock).await;
+    let credentials = Credentials {
+        certificate: Some(shown("alice", START + 10)),
+        ..Credentials::default()
+    };
+    let look = async || match world.sessions.authenticate(&credentials) {
+        Authenticated::Now(answer) => answer,
+        Authenticated::Later(answer) => answer.await,
+    };
+    let held = look().await.expect("good");
+    NOW.store(START + 10, Ordering::SeqCst);
+    assert_eq!(look().await.err(), Some(NotSignedIn::Expired));
+    world.sessions.0.known.tidy(clock(), |_| true);
+    assert_eq!(over(&held), Some(NotSignedIn::Expired));
+    assert_eq!(look().await.err(), Some(NotSignedIn::Expired));
+    assert_eq!(world.sessions.remembered(), 0);
+}
+
+/// A key that nobody has made.
+fn made_up(n: usize) -> String {
+    format!("amk_{n:032x}_secret")
+}
+
+#[tokio::test]
+async fn whoever_makes_up_keys_holds_up_nobody_with_a_token() {
+    let world = World::at(start).await;
+    let token = world.sign_in("s1").await;
+    let asked = &world.sessions.0.asked;
+    let mut turns = Vec::new();
+    for _ in 0..asked::STRANGER_TURNS {
+        turns.push(asked.turn(From::Stranger).await.expect("it goes on"));
+    }
+    let present = |n: usize| {
+        let bearer = Some(made_up(n).into());
+        let credentials = Credentials {
+            bearer,
+            ..Credentials::default()
+        };
+        world.sessions.authenticate(&credentials)
+    };
+    let mut waiting = Vec::new();
+    for n in 0..asked::STRANGERS {
+        match present(n) {
+            Authenticated::Later(answer) => waiting.push(answer),
+            Authenticated::Now(answer) => panic!("{:?}", answer.err()),
+        }
+    }
+    let busy = present(asked::STRANGERS);
+    assert!(matches!(busy, Authenticated::Now(Err(NotSignedIn::Busy))));
+    assert!(world.look(&token).await.is_ok());
+    drop(turns);
+    for answer in waiting {
+        assert_eq!(answer.await.err(), Some(NotSignedIn::Bad));
+    }
+    let answered = world.look(&made_up(asked::STRANGERS)).await;
+    assert_eq!(answered.err(), Some(NotSignedIn::Bad));
+    assert_eq!(asked.len(), 0);
+}
+
+/// Remembers so many sessions that the store knows nothing of, so each that is looked at ends.
+fn remember(world: &World, count: usize) {
+    for n in 0..count {
+        let user = UserId("somebody".into());
+        let principal = Principal {
+            user: Some(user.clone()),
+            ..Principal::nobody()
+        };
+        let presented = Presented {
+            subject: Subject::Session(SessionId(format!("other {n}").into()), user),
+            proof: Proof::Secret,
+            expires_ms: None,
+        };
+        let found = subject::Found {
+            principal: Arc::new(principal),
+            expires_ms: None,
+        };
+        let digest = SecretHash::of(&n.to_le_bytes()).0;
+        let put = world.sessions.0.known.put(digest, presented, found, START);
+        put.expect("there is room");
+    }
+}
+
+#[tokio::test]
+async fn of_many_that_are_remembered_only_those_are_looked_at_that_changed() {
+    let world = World::at(start).await;
+    let (one, other) = (world.sign_in("s1").await, world.sign_in("s2").await);
+    let (id, key) = world.make_key(Vec::new(), None).await;
+    let held = [&one, &other, &key].map(|bearer| world.look(bearer));
+    let held = futures::future::join_all(held).await;
+    let [one, other, key] = &held[..] else {
+        panic!("three");
+    };
+    let (one, other, key) = (
+        one.as_ref().expect("good"),
+        other.as_ref().expect("good"),
+        key.as_ref().expect("good"),
+    );
+    let others = known::KNOWN - 3;
+    remember(&world, others);
+    let ends = || [over(one), over(other), over(key)].map(|end| end.is_some());
+
+    let session = SessionId("s1".into());
+    world
+        .users
+        .end_session(&session, START)
+        .await
+        .expect("ended");
+    assert!(world.sessions.catch_up().await);
+    assert_eq!(ends(), [true, false, false]);
+    assert_eq!(world.sessions.remembered(), others + 2);
+    world.users.revoke_key(&id, START).await.expect("revoked");
+    assert!(world.sessions.catch_up().await);
+    assert_eq!(ends(), [true, false, true]);
+    world
+        .users
+        .delete(&world.alice.id, None)
+        .await
+        .expect("deleted");
+    assert!(world.sessions.catch_up().await);
+    assert_eq!(ends(), [true, true, true]);
+    assert_eq!(world.sessions.remembered(), others);
+}
+
+#[tokio::test]
+async fn where_the_store_does_not_know_what_changed_all_is_looked_at() {
+    let world = World::at(start).await;
+    let held = world.look(&world.sign_in("s1").await).await.expect("good");
+    remember(&world, 100);
+    // As after a copy of the database from before was put in its place.
+    *world.sessions.0.settled.lock().await = Some(1_000);
+    assert!(world.sessions.catch_up().await);
+    assert_eq!(world.sessions.remembered(), 101, "nobody waits for it");
+    let running = tokio::spawn(world.sessions.clone().run());
+    while world.sessions.remembered() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(over(&held), None);
+    running.abort();
+}
+
+#[tokio::test]
+async fn what_a_key_has_signed_ends_when_the_operator_takes_the_key_away() {
+    static NOW: AtomicU64 = AtomicU64::new(START);
+    let clock = || NOW.load(Ordering::SeqCst);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("keys");
+    let write = |text: &str| {
+        std::fs::write(&path, text).expect("written");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&path, mode).expect("set");
+        }
+    };
+    write(&"11".repeat(32));
+    let mut world = World::at(clock).await;
+    let source = Source::Given(path.clone());
+    world.ring = KeyRing::open(source, clock).await.expect("read");
+    world.sessions = Sessions::new(world.users.clone(), world.ring.clone(), STORE.into(), clock);
+    let (seen, unseen) = (world.sign_in("s1").await, world.sign_in("s2").await);
+    let held = world.look(&seen).await.expect("good");
+    let running = tokio::spawn(world.sessions.clone().run());
+
+    // One that is being looked up meanwhile is remembered after the others have ended.
+    let halt = &world.sessions.0.halt;
+    halt.is_on.store(true, Ordering::SeqCst);
+    let (sessions, presented) = (world.sessions.clone(), unseen.clone());
+    let looked = tokio::spawn(async move { look(&sessions, &presented).await });
+    halt.reached.notified().await;
+    write(&"22".repeat(32));
+    NOW.fetch_add(1_000, Ordering::SeqCst);
+    world.ring.read_again().await;
+    let mut standing = held.standing.clone();
+    standing.changed().await.expect("somebody tells");
+    assert_eq!(over(&held), Some(NotSignedIn::Bad));
+    halt.go_on.notify_one();
+    let answer = looked.await.expect("it ends");
+    assert_eq!(answer.err(), Some(NotSignedIn::Bad));
+    for token in [seen, unseen] {
+        assert_eq!(world.look(&token).await.err(), Some(NotSignedIn::Bad));
+    }
+    assert_eq!(world.sessions.remembered(), 0);
+    running.abort();
 }

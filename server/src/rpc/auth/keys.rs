@@ -1,4 +1,6 @@
 //! API keys: what programs sign in by.
+//!
+//! A key is good for what its grants say, and these say nothing of keys: whoever comes by one makes none, ends none and sees none.
 
 use std::time::Duration;
 
@@ -35,11 +37,7 @@ impl Parts {
         check_name("name", &asked.name).map_err(status::fault)?;
         let ttl = ttl("ttl", asked.ttl.as_ref()).map_err(status::fault)?;
         let grants = from_proto::grants("grants", &asked.grants).map_err(status::fault)?;
-        if is_by_key(caller) {
-            return Err(status::denied(
-                "a key makes no keys: sign in by password or certificate",
-            ));
-        }
+        check_person(caller)?;
         let user = whose(caller, &asked.user_id)?;
         check_grants(caller, &grants)?;
         let now_ms = self.now_ms();
@@ -73,6 +71,7 @@ impl Parts {
     ) -> Result<v1::RevokeApiKeyResponse, Status> {
         from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
         let id = key_id("key_id", &asked.key_id).map_err(status::fault)?;
+        check_person(caller)?;
         let found = self.users.key(&id).await.map_err(status::users)?;
         // Of another's key nobody but an administrator is told that it is there.
         let may = |key: &Key| {
@@ -96,6 +95,7 @@ impl Parts {
         caller: &Caller,
         asked: v1::ListApiKeysRequest,
     ) -> Result<v1::ListApiKeysResponse, Status> {
+        check_person(caller)?;
         let user = whose(caller, &asked.user_id)?;
         let after = Some(&asked.page_token).filter(|token| !token.is_empty());
         let after = after.map(|token| key_id("page_token", token));
@@ -155,9 +155,13 @@ fn whose(caller: &Caller, user_id: &str) -> Result<UserId, Status> {
     ))
 }
 
-/// Whether a key made this call: by its slash, which no user's name has.
-fn is_by_key(caller: &Caller) -> bool {
-    caller.principal.user.is_some() && caller.principal.name.contains('/')
+/// Refuses keys.
+fn check_person(caller: &Caller) -> Result<(), Status> {
+    if caller.is_by_key() {
+        let what = "a key has nothing to do with keys: sign in by password or certificate";
+        return Err(status::denied(what));
+    }
+    Ok(())
 }
 
 /// A key may do no more than whoever makes it.

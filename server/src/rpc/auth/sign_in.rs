@@ -54,7 +54,7 @@ impl Parts {
         caller: &Caller,
         asked: v1::RegisterRequest,
     ) -> Result<v1::RegisterResponse, Status> {
-        let username = Username::parse("username", &asked.username).map_err(status::fault)?;
+        let username = Username::parse_new("username", &asked.username).map_err(status::fault)?;
         let email = (!asked.email.is_empty()).then(|| Email::parse("email", &asked.email));
         let email = email.transpose().map_err(status::fault)?;
         password::check("password", &asked.password).map_err(status::fault)?;
@@ -151,7 +151,7 @@ impl Parts {
             self.metrics.sign_in("busy");
             busy(full)
         })?;
-        let (Some(user), true) = (may.map(|credential| &credential.user), is_right) else {
+        let (Some(user), Some(hash), true) = (may.map(|c| &c.user), hash, is_right) else {
             let even = sleep(EVEN);
             attempt.failed(self.now_ms());
             self.refuse_login(caller, found.as_ref(), why_wrong(found.as_ref()));
@@ -159,16 +159,15 @@ impl Parts {
             return Err(status::wrong_password());
         };
         attempt.succeeded();
-        if let Some(outdated) = hash.filter(|hash| self.passwords.is_outdated(hash)) {
-            self.rehash(user, outdated, password.to_string()).await;
-        }
+        let hash = self.rehashed(user, hash, password.to_string()).await;
         let refresh = Secret::generate(REFRESH);
         let session = SessionId(hex(&random::<16>()).into());
-        let pair = match self.begin(&session, user, &refresh).await {
+        let pair = match self.begin(&session, user, &hash, &refresh).await {
             Ok(pair) => pair,
-            // Disabled or deleted since.
+            // Disabled or deleted since, or the password was changed.
             Err(UserError::NotFound(_)) => {
-                self.refuse_login(caller, found.as_ref(), "the user is gone");
+                let why = "the user or the password is another by now";
+                self.refuse_login(caller, found.as_ref(), why);
                 return Err(status::wrong_password());
             }
             Err(error) => {
@@ -207,13 +206,20 @@ impl Parts {
         &self,
         session: &SessionId,
         user: &User,
+        compared: &PasswordHash,
         refresh: &Secret,
     ) -> Result<Pair, UserError> {
         let now_ms = self.now_ms();
         let refresh_expires_ms = now_ms + REFRESH_MS;
-        let hash = refresh.hash();
         self.users
-            .begin_session(session, &user.id, hash, refresh_expires_ms, now_ms)
+            .begin_session(
+                session,
+                &user.id,
+                Some(compared),
+                refresh.hash(),
+                refresh_expires_ms,
+                now_ms,
+            )
             .await?;
         Ok(self.pair(session.clone(), user, refresh_expires_ms, now_ms))
     }
@@ -227,13 +233,20 @@ impl Parts {
         }
     }
 
-    /// Hashes a password anew, as hashes are made now. That it does not work out keeps nobody from signing in.
-    async fn rehash(&self, user: &User, outdated: &PasswordHash, password: String) {
-        if let Ok(hash) = self.passwords.hash(password).await
-            && let Err(error) = self.users.replace_hash(&user.id, outdated, hash).await
+    /// The hash by which a password is kept from now on: a new one, where it was not made as hashes are made now. That this
+    /// does not work out keeps nobody from signing in.
+    async fn rehashed(&self, user: &User, hash: &PasswordHash, password: String) -> PasswordHash {
+        if self.passwords.is_outdated(hash)
+            && let Ok(new) = self.passwords.hash(password).await
         {
-            tracing::warn!(%error, "a password keeps its old hash");
+            match self.users.replace_hash(&user.id, hash, new.clone()).await {
+                Ok(true) => return new,
+                // Somebody has set another one: whoever begins a session by this one is told.
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "a password keeps its old hash"),
+            }
         }
+        hash.clone()
     }
 
     pub(super) async fn validate(

@@ -26,7 +26,7 @@ impl Parts {
         let plain = Zeroizing::new(asked.password);
         from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
         let mut new = NewUser {
-            username: Username::parse("username", &asked.username).map_err(status::fault)?,
+            username: Username::parse_new("username", &asked.username).map_err(status::fault)?,
             email: email("email", &asked.email)?,
             password: None,
             profile: from_proto::profile("profile", asked.profile).map_err(status::fault)?,
@@ -69,7 +69,7 @@ impl Parts {
         from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
         let username = asked
             .username
-            .map(|name| Username::parse("username", &name));
+            .map(|name| Username::parse_new("username", &name));
         let change = UserChange {
             username: username.transpose().map_err(status::fault)?,
             email: asked
@@ -122,6 +122,7 @@ impl Parts {
         asked: v1::UpdateProfileRequest,
     ) -> Result<v1::UpdateProfileResponse, Status> {
         let id = named_or_own("user_id", asked.user_id, caller)?;
+        Self::check_person(caller)?;
         check_own(caller, &id)?;
         from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
         let profile = from_proto::profile("profile", asked.profile).map_err(status::fault)?;
@@ -196,6 +197,7 @@ impl Parts {
             Zeroizing::new(asked.new_password),
         );
         let id = named_or_own("user_id", asked.user_id, caller)?;
+        Self::check_person(caller)?;
         check_own(caller, &id)?;
         from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
         password::check("new_password", &next).map_err(status::fault)?;

@@ -1,5 +1,6 @@
 //! API keys in the store.
 
+use super::super::changed::Changed;
 use super::super::error::UserError;
 use super::super::json;
 use super::super::key::{Key, KeyId, NewKey};
@@ -84,7 +85,7 @@ impl UserStore {
             Box::pin(async move {
                 let sql = "UPDATE amadeus_api_keys SET revoked_ms = $2 WHERE id = $1 AND revoked_ms IS NULL";
                 if tx.run(sql, values![&*id.0, now_ms]).await? > 0 {
-                    tx.move_epoch().await?;
+                    tx.move_epoch(&Changed::Key(id.clone())).await?;
                 }
                 let sql = "SELECT id, name, user_id, grants, created_ms, expires_ms, revoked_ms FROM amadeus_api_keys \
                     WHERE id = $1";

@@ -1,8 +1,9 @@
 //! Sessions in the store.
 
+use super::super::changed::Changed;
 use super::super::error::UserError;
 use super::super::rows::{Row, Tx, Work, values};
-use super::super::secret::SecretHash;
+use super::super::secret::{PasswordHash, SecretHash};
 use super::super::session::{Rotated, SessionId, SessionState};
 use super::super::user::UserStatus;
 use super::UserStore;
@@ -23,24 +24,29 @@ const FORGOTTEN_AFTER_MS: u64 = 24 * 60 * 60 * 1_000;
 const FORGOTTEN_AT_ONCE: u64 = 100;
 
 impl UserStore {
-    /// Begins a session of an active user.
+    /// Begins a session of an active user, whose password is still the one that was compared; `None`, where nobody was asked
+    /// for one because there is none.
     ///
     /// # Errors
-    /// [`UserError`]: `NotFound`, if there is no such user or they may not sign in.
+    /// [`UserError`]: `NotFound`, if there is no such user, they may not sign in, or the password is another by now.
     pub async fn begin_session(
         &self,
         id: &SessionId,
         user: &UserId,
+        compared: Option<&PasswordHash>,
         refresh: SecretHash,
         expires_ms: u64,
         now_ms: u64,
     ) -> Result<(), UserError> {
-        let (id, user) = (id.clone(), user.clone());
+        let (id, user, compared) = (id.clone(), user.clone(), compared.cloned());
         let work: Work<()> = Box::new(move |tx| {
             Box::pin(async move {
-                // One that was disabled since the password was compared must not have a session that is good again later.
-                let sql = "SELECT id FROM amadeus_users WHERE id = $1 AND status = 'active'";
-                if tx.one(sql, values![&*user.0]).await?.is_none() {
+                // One that was disabled since the password was compared must not have a session that is good again later,
+                // and whoever has the old password none that outlives its change.
+                let sql = "SELECT id FROM amadeus_users \
+                    WHERE id = $1 AND status = 'active' AND password IS NOT DISTINCT FROM $2";
+                let compared = compared.as_ref().map(PasswordHash::expose);
+                if tx.one(sql, values![&*user.0, compared]).await?.is_none() {
                     return Err(no_user(&user));
                 }
                 forget(tx, now_ms).await?;
@@ -79,8 +85,7 @@ impl UserStore {
                     return Ok(Rotated::Expired);
                 }
                 if !found.is_good_one {
-                    end(tx, &found.id, now_ms).await?;
-                    tx.move_epoch().await?;
+                    end_one(tx, &found.id, now_ms).await?;
                     return Ok(Rotated::Reused {
                         session: found.id,
                         user_id: found.user,
@@ -169,7 +174,7 @@ impl UserStore {
             Box::pin(async move {
                 let ended = end_all(tx, &user, keep.as_ref(), now_ms).await?;
                 if ended > 0 {
-                    tx.move_epoch().await?;
+                    tx.move_epoch(&Changed::User(user)).await?;
                 }
                 Ok(ended)
             })
@@ -235,7 +240,7 @@ async fn exchange(
 async fn end_one(tx: &mut Tx, id: &SessionId, now_ms: u64) -> Result<bool, UserError> {
     let ended = end(tx, id, now_ms).await?;
     if ended {
-        tx.move_epoch().await?;
+        tx.move_epoch(&Changed::Session(id.clone())).await?;
     }
     Ok(ended)
 }
@@ -264,12 +269,11 @@ async fn make_room(tx: &mut Tx, user: &UserId, now_ms: u64) -> Result<(), UserEr
     let sql = "UPDATE amadeus_sessions SET ended_ms = $2 WHERE id IN ( \
             SELECT id FROM amadeus_sessions WHERE user_id = $1 AND ended_ms IS NULL AND expires_ms > $2 \
             ORDER BY used_ms DESC, id LIMIT $3 OFFSET $4 \
-        )";
-    let ended = tx
-        .run(sql, values![&*user.0, now_ms, SESSIONS, SESSIONS - 1])
-        .await?;
-    if ended > 0 {
-        tx.move_epoch().await?;
+        ) RETURNING id";
+    let values = values![&*user.0, now_ms, SESSIONS, SESSIONS - 1];
+    for ended in tx.all(sql, values).await? {
+        let id = SessionId(ended.text(0)?.into());
+        tx.move_epoch(&Changed::Session(id)).await?;
     }
     Ok(())
 }

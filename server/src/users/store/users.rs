@@ -2,6 +2,7 @@
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use super::super::changed::Changed;
 use super::super::error::UserError;
 use super::super::json;
 use super::super::names::{Email, Username, fold};
@@ -261,7 +262,7 @@ impl UserStore {
                     values![&*user.id.0],
                 )
                 .await?;
-                tx.move_epoch().await?;
+                tx.move_epoch(&Changed::User(user.id.clone())).await?;
                 Ok(user)
             })
         });
@@ -290,7 +291,7 @@ impl UserStore {
                     return Err(no_user(&who));
                 }
                 let ended = end_all(tx, &who, keep.as_ref(), now_ms).await?;
-                tx.move_epoch().await?;
+                tx.move_epoch(&Changed::User(who)).await?;
                 Ok(ended)
             })
         });
@@ -298,7 +299,7 @@ impl UserStore {
     }
 
     /// Replaces the hash of a password by another one of the same password, if it still stands. Nobody notices: whoever is
-    /// signed in stays so, and the version stays.
+    /// signed in stays so, and the version stays. Whether it still stood.
     ///
     /// # Errors
     /// [`UserError`].
@@ -307,13 +308,13 @@ impl UserStore {
         id: &UserId,
         before: &PasswordHash,
         after: PasswordHash,
-    ) -> Result<(), UserError> {
+    ) -> Result<bool, UserError> {
         let (who, before) = (id.clone(), before.clone());
-        let work: Work<()> = Box::new(move |tx| {
+        let work: Work<bool> = Box::new(move |tx| {
             Box::pin(async move {
                 let sql = "UPDATE amadeus_users SET password = $3 WHERE id = $1 AND password = $2";
                 let values = values![&*who.0, before.expose(), after.expose()];
-                tx.run(sql, values).await.map(drop)
+                Ok(tx.run(sql, values).await? > 0)
             })
         });
         self.0.rows.write(work).await
@@ -411,7 +412,7 @@ async fn put(tx: &mut Tx, before: &User, after: &User) -> Result<(), UserError> 
     // By the name records say who it was.
     let remembered = |user: &User| (user.username.clone(), user.status, user.grants.clone());
     if remembered(before) != remembered(after) {
-        tx.move_epoch().await?;
+        tx.move_epoch(&Changed::User(after.id.clone())).await?;
     }
     Ok(())
 }
