@@ -30,7 +30,7 @@ use super::allowance::{Allowances, Limits, Reached, Spender, Using};
 use super::caller::Caller;
 use super::network::Network;
 use super::policy::policy;
-use super::principal::{ANONYMOUS, Principal};
+use super::principal::Principal;
 use super::rules::{Row, Rule, Rules};
 use super::session::{
     Authenticated, Authenticator, Credentials, NotSignedIn, Session, Standing, Strangers, bearer_of,
@@ -172,7 +172,7 @@ where
                 row,
                 credentials,
                 path: request.uri().path().to_owned(),
-                actor: ANONYMOUS.into(),
+                actor: "".into(),
             };
             Ok(call.carry_out(inner, request).await)
         }))
@@ -243,7 +243,13 @@ impl Call {
                 using: counted,
             })
         });
-        let ended = ended(session, principal, self.row.rule, self.shared.gate.clock);
+        let (began, rule) = if self.shared.gate.required {
+            (principal, self.row.rule)
+        } else {
+            // Nothing can be taken away from whoever may do everything.
+            (self.shared.stranger.clone(), Rule::Open)
+        };
+        let ended = ended(session, began, rule, self.shared.gate.clock);
         let mut ended: BoxFuture<'static, Status> = Box::pin(ended);
         let mut over = None;
         let reply = tokio::select! {
@@ -313,11 +319,15 @@ impl Call {
             Rule::SignedIn | Rule::Within(_) | Rule::Throughout(_) | Rule::Never => false,
         };
         let (session, principal) = match found {
+            // Where nobody has to sign in everybody may do everything, also under a name.
+            Ok((session, who)) if !gate.required => (session, Arc::new(who.trusted_as_well())),
             Ok(found) => found,
             Err(_) if open => (self.shared.nobody.clone(), self.shared.stranger.clone()),
             Err(why) => return Err(Turned::Refused(status::not_signed_in(why))),
         };
-        self.actor = principal.name.clone();
+        if principal.is_somebody() {
+            self.actor = principal.name.clone();
+        }
         may_call(&principal, self.row.rule).map_err(Turned::Refused)?;
         Ok(Admitted {
             session,

@@ -68,6 +68,15 @@ pub enum KeyError {
         /// How many it has.
         bytes: usize,
     },
+    /// A file that the server wrote is not as it was written.
+    #[error("{path} is damaged at line {line}: put back a copy, or remove it: then the server makes new keys, and everybody \
+        refreshes their access token", path = .path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// Counted from one.
+        line: usize,
+    },
     /// A line is no key.
     #[error("line {line} of {path} is no key in hexadecimal or base64", path = .path.display())]
     Malformed {

@@ -103,6 +103,15 @@ impl Principal {
         }
     }
 
+    /// The same, where nobody has to sign in: they may do everything.
+    #[must_use]
+    pub fn trusted_as_well(&self) -> Self {
+        Self {
+            grants: Self::trusted().grants,
+            ..self.clone()
+        }
+    }
+
     /// Somebody who has not signed in, where that is asked for.
     #[must_use]
     pub fn nobody() -> Self {

@@ -60,14 +60,16 @@ pub fn generated(path: &Path) -> Result<Vec<Dated>, KeyError> {
             let bytes = bytes(key)?;
             Dated::new(created_ms.parse().ok()?, &bytes)
         });
-        keys.push(key.ok_or_else(|| KeyError::Malformed {
+        let damaged = || KeyError::Damaged {
             path: path.to_owned(),
             line,
-        })?);
+        };
+        keys.push(key.ok_or_else(damaged)?);
     }
     if keys.is_empty() {
-        return Err(KeyError::Empty {
+        return Err(KeyError::Damaged {
             path: path.to_owned(),
+            line: 1,
         });
     }
     keys.sort_by_key(|key| std::cmp::Reverse(key.created_ms()));
