@@ -83,7 +83,7 @@ async fn whoever_tries_to_do_more_is_told_of_once() {
             ("ann", "amadeus.v1.UserService/AssignRole"),
             ("ann", "amadeus.v1.UserService/GetUser"),
             ("ann", "amadeus.v1.UserService/UpdatePassword"),
-            ("anonymous", "amadeus.v1.AuthService/Logout"),
+            ("", "amadeus.v1.AuthService/Logout"),
         ]
     );
 }

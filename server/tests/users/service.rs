@@ -420,7 +420,10 @@ async fn what_is_wrong_is_named() {
     );
     let grant = v1::Grant {
         role: 4,
-        scope: Some(v1::Scope::default()),
+        scope: Some(v1::Scope {
+            owner: "red".into(),
+            ..Default::default()
+        }),
     };
     assert_eq!(
         create(v1::CreateUserRequest {
