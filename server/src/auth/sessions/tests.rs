@@ -421,29 +421,22 @@ async fn whoever_makes_up_keys_holds_up_nobody_with_a_token() {
     for _ in 0..asked::STRANGER_TURNS {
         turns.push(asked.turn(From::Stranger).await.expect("it goes on"));
     }
-    let present = |n: usize| {
-        let bearer = Some(made_up(n).into());
-        let credentials = Credentials {
-            bearer,
-            ..Credentials::default()
-        };
-        world.sessions.authenticate(&credentials)
-    };
-    let mut waiting = Vec::new();
+    let mut waiting = tokio::task::JoinSet::new();
     for n in 0..asked::STRANGERS {
-        match present(n) {
-            Authenticated::Later(answer) => waiting.push(answer),
-            Authenticated::Now(answer) => panic!("{:?}", answer.err()),
-        }
+        let sessions = world.sessions.clone();
+        waiting.spawn(async move { look(&sessions, &made_up(n)).await });
     }
-    let busy = present(asked::STRANGERS);
-    assert!(matches!(busy, Authenticated::Now(Err(NotSignedIn::Busy))));
+    while asked.len() < asked::STRANGERS {
+        tokio::task::yield_now().await;
+    }
+    let one_more = made_up(asked::STRANGERS);
+    assert_eq!(world.look(&one_more).await.err(), Some(NotSignedIn::Busy));
     assert!(world.look(&token).await.is_ok());
     drop(turns);
-    for answer in waiting {
-        assert_eq!(answer.await.err(), Some(NotSignedIn::Bad));
+    for answer in waiting.join_all().await {
+        assert_eq!(answer.err(), Some(NotSignedIn::Bad));
     }
-    let answered = world.look(&made_up(asked::STRANGERS)).await;
+    let answered = world.look(&one_more).await;
     assert_eq!(answered.err(), Some(NotSignedIn::Bad));
     assert_eq!(asked.len(), 0);
 }
