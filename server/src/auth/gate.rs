@@ -29,7 +29,7 @@ use tower::{Layer, Service};
 use super::allowance::{Allowances, Limits, Reached, Spender, Using};
 use super::caller::Caller;
 use super::network::Network;
-use super::policy::policy;
+use super::policy::{Action, policy};
 use super::principal::Principal;
 use super::rules::{Row, Rule, Rules};
 use super::session::{
@@ -271,6 +271,12 @@ impl Call {
                 false => response,
             };
         }
+        if self.row.rule == Rule::Throughout(Action::Operate) {
+            self.shared
+                .gate
+                .trail
+                .tell(self.event("operate", Outcome::Done, String::new()));
+        }
         if !self.row.streams {
             return response;
         }
@@ -364,18 +370,21 @@ impl Call {
         if SIGN_INS.contains(&&*self.path) {
             return;
         }
-        gate.trail.tell_repeatable(Event {
-            time_ms: (gate.clock)(),
+        let denied = self.event("denied", Outcome::Refused, why.to_owned());
+        gate.trail.tell_repeatable(denied);
+    }
+
+    fn event(&self, action: &'static str, outcome: Outcome, reason: String) -> Event {
+        let source = self.credentials.source;
+        Event {
+            time_ms: (self.shared.gate.clock)(),
             actor: self.actor.clone(),
-            source: self
-                .credentials
-                .source
-                .map_or_else(String::new, |s| s.ip().to_string()),
-            action: "denied",
+            source: source.map_or_else(String::new, |source| source.ip().to_string()),
+            action,
             resource: self.path.trim_start_matches('/').to_owned(),
-            outcome: Outcome::Refused,
-            reason: why.to_owned(),
-        });
+            outcome,
+            reason,
+        }
     }
 }
 

@@ -127,3 +127,37 @@ async fn a_flood_of_refusals_is_two_events_and_leaves_the_others() {
     let of_flood = events.iter().filter(|event| event.resource == resource);
     assert_eq!(of_flood.count(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_and_what_an_operator_did_stand_in_it_with_who_and_from_where() {
+    let server = Server::start(&[]).await;
+    let olga = server
+        .person("olga", vec![everywhere(v1::Role::Operator)])
+        .await;
+    let mut operator = server.operator(&olga.access);
+    let checked = operator.check_integrity(v1::CheckIntegrityRequest {}).await;
+    checked.expect("she may");
+    let put = v1::PutEntityRequest {
+        entity: Some(v1::Entity {
+            r#ref: crate::server::key_of("team", "red"),
+            ..Default::default()
+        }),
+        reason: "a new team".into(),
+        ..Default::default()
+    };
+    let written = server.graph(&olga.access).put_entity(put).await;
+    let revision = written.expect("she may").into_inner().header;
+    let revision = revision.expect("a header").revision;
+    let events = server
+        .audit(|event| event.action == "commit" && event.revision == revision)
+        .await;
+    let committed = events.last().expect("the commit");
+    let said = (&*committed.actor, &*committed.source, &*committed.reason);
+    assert_eq!(said, ("olga", "127.0.0.1", "a new team"));
+    let did = |event: &v1::AuditEvent| {
+        event.action == "operate" && event.resource == "amadeus.v1.AdminService/CheckIntegrity"
+    };
+    let operated = server.audit(did).await.pop().expect("what she did");
+    assert_eq!((&*operated.actor, &*operated.source), ("olga", "127.0.0.1"));
+    assert_eq!(operated.outcome(), v1::audit_event::Outcome::Done);
+}
