@@ -461,7 +461,7 @@ async fn get(channel: &Channel, kind: &str, name: &str, at: Option<u64>) -> Resu
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_leads_to_what_may_be_seen_and_tells_of_nothing_else() {
     let mut told = 0;
-    for seed in 0..24 {
+    for seed in 0..16 {
         let mut rng = Rng::new(5_000 + seed);
         let graph = random_graph(&mut rng, 20);
         let reach = reach(&mut rng);
@@ -485,7 +485,7 @@ async fn a_watch_leads_to_what_may_be_seen_and_tells_of_nothing_else() {
                 let _ = graph.commit(transaction);
             }
             // A watcher whose part did not change is told how far it has come once a second: so not at every step.
-            if step % 6 != 5 {
+            if step % 10 != 9 {
                 continue;
             }
             let head = graph.snapshot();
@@ -507,13 +507,13 @@ async fn a_watch_leads_to_what_may_be_seen_and_tells_of_nothing_else() {
             assert_eq!(relations, expected, "seed {seed}, step {step}, {reach:?}");
         }
     }
-    assert!(told > 200, "{told}");
+    assert!(told > 100, "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_of_the_past_names_nothing_but_what_may_be_seen_or_was_told() {
     let (mut told, mut owned) = (0, 0);
-    for seed in 0..40 {
+    for seed in 0..24 {
         let mut rng = Rng::new(9_000 + seed);
         let graph = random_graph(&mut rng, 60);
         let reach = reach(&mut rng);
@@ -546,7 +546,7 @@ async fn a_watch_of_the_past_names_nothing_but_what_may_be_seen_or_was_told() {
             }
         }
     }
-    assert!(told > 200 && owned > 5, "{told} changes, {owned} by owner");
+    assert!(told > 100 && owned > 3, "{told} changes, {owned} by owner");
 }
 
 fn apply(
