@@ -473,6 +473,7 @@ async fn a_watch_leads_to_what_may_be_seen_and_tells_of_nothing_else() {
         });
         let token = "Bearer token".parse().expect("ASCII");
         request.metadata_mut().insert("authorization", token);
+        let opened = graph.snapshot();
         let watch = GraphServiceClient::new(channel).watch(request).await;
         let mut watch = watch.expect("a watch").into_inner();
         let (mut entities, mut relations) = (BTreeSet::new(), BTreeSet::new());
@@ -496,7 +497,13 @@ async fn a_watch_leads_to_what_may_be_seen_and_tells_of_nothing_else() {
                 reached = reached.max(message.bookmark);
                 for change in message.changes {
                     told += 1;
-                    apply(&change, &head, &reach, &mut entities, &mut relations);
+                    // It may have been told before the head of now: what was seen then counts, and of the state that it
+                    // begins with what was seen when it began.
+                    let then = match message.snapshot {
+                        true => opened.clone(),
+                        false => graph.snapshot_at(change.revision).expect("it is kept"),
+                    };
+                    apply(&change, &then, &reach, &mut entities, &mut relations);
                 }
             }
             let part = view(&head, &reach, &head);
