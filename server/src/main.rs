@@ -76,8 +76,7 @@ fn serve(
         Err(error) => return failed(&error),
     };
     if config.args.auth {
-        // Whoever reads the files of the store reads past every scope: what is made from here on is its owner's alone.
-        rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+        amadeus::storage::keep_to_owner();
     }
     if print {
         return match std::io::stdout().write_all(config.print().as_bytes()) {

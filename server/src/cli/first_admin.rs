@@ -55,6 +55,7 @@ pub async fn create(args: &ClientArgs, url: &str, create: UserCreateArgs) -> Res
         grants: vec![Grant::everywhere(Role::Admin)],
         status: UserStatus::Active,
     };
+    storage::keep_to_owner();
     let opened = storage::open(url, &OpenOptions::default())
         .await
         .map_err(|error| CliError::Stopped(error.to_string()))?;

@@ -6,6 +6,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// What this process makes from here on is its owner's alone: whoever reads the files of a store reads past every scope.
+pub fn keep_to_owner() {
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+}
+
 /// `path` with `suffix` behind its whole name: `a.db` and `.lock` give `a.db.lock`.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -32,6 +32,7 @@ mod watermark;
 pub use backend::Backend;
 pub use backups::{BACKUPS, BackupEntry, BackupError, Backups, Prepared};
 pub use checkpoints::{CheckpointFile, Checkpoints};
+pub use files::keep_to_owner;
 pub(crate) use files::{beside, sync_folder};
 pub use keeper::{Keeper, KeeperError, KeeperPolicy, Kept};
 pub use leases::{

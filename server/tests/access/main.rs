@@ -3,6 +3,8 @@
 mod abuse;
 mod answers;
 mod audit;
+#[path = "../rpc/bytes.rs"]
+mod bytes;
 mod flow;
 mod keys;
 mod matrix;

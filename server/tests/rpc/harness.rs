@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::bytes::Bytes;
 use amadeus::auth::GateLayer;
 use amadeus::metrics::Metrics;
 use amadeus::rpc::context::{
@@ -12,7 +13,6 @@ use amadeus::rpc::context::{
 };
 use amadeus::rpc::{Admin, Context, GraphRpc, LogTail, QueryRpc, Shortcut, Store};
 use amadeus_proto::v1;
-use bytes::{Buf, BufMut};
 use futures::future::BoxFuture;
 use kg_core::commit::{Committer, Graph, History, HistoryLimits, Options, Settled};
 use kg_core::log::{CommitLog, MemoryLog, ReadError, Record};
@@ -20,9 +20,8 @@ use kg_core::snapshot::Snapshot;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::transport::Channel;
 use tonic::{Request, Status};
+use tonic::transport::Channel;
 use v1::admin_service_client::AdminServiceClient;
 use v1::admin_service_server::AdminServiceServer;
 use v1::graph_service_client::GraphServiceClient;
@@ -213,46 +212,6 @@ impl Store for NoStore {
 
     fn verify(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
         Box::pin(async { Ok(Vec::new()) })
-    }
-}
-
-/// Messages as plain bytes.
-#[derive(Clone, Copy)]
-struct Bytes;
-
-impl Codec for Bytes {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Bytes {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, item: Vec<u8>, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buf.put_slice(&item);
-        Ok(())
-    }
-}
-
-impl Decoder for Bytes {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        let mut bytes = vec![0; buf.remaining()];
-        buf.copy_to_slice(&mut bytes);
-        Ok(Some(bytes))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod bad_input;
+mod bytes;
 mod consistency;
 mod harness;
 mod import;
