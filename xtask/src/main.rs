@@ -112,7 +112,11 @@ fn main() -> ExitCode {
         Command::Bench(wanted) => bench::run(&wanted),
         Command::E2e(wanted) => python::run(&wanted),
     };
-    println!("\n{tally}");
+    println!();
+    for name in &tally.failures {
+        println!("failed: {name}");
+    }
+    println!("{tally}");
     if tally.failed > 0 {
         ExitCode::FAILURE
     } else {

@@ -25,7 +25,7 @@ pub fn tests(title: &str, command: &mut Command) -> Tally {
 pub fn timed(title: &str, work: impl FnOnce() -> Tally) -> Tally {
     println!("\n== {title}");
     let started = Instant::now();
-    let tally = work();
+    let tally = work().named(title);
     println!(
         "== {title}: {tally} ({:.1} s)",
         started.elapsed().as_secs_f64()
@@ -66,6 +66,9 @@ fn count(command: &mut Command) -> Tally {
                 Ok(line) => {
                     if let Some(result) = Tally::from_result_line(&line) {
                         tally += result;
+                    }
+                    if let Some(name) = Tally::failed_test(&line) {
+                        tally.failures.push(name.to_owned());
                     }
                     show(&line);
                 }

@@ -4,11 +4,13 @@ use std::fmt;
 use std::ops::AddAssign;
 
 /// Counts of one step, or of everything so far.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Tally {
     pub passed: u64,
     pub failed: u64,
     pub skipped: u64,
+    /// What failed, by name, for the last lines: whoever sees only the end of a long output has to find it there.
+    pub failures: Vec<String>,
 }
 
 impl Tally {
@@ -17,7 +19,7 @@ impl Tally {
         Self {
             passed: passed.into(),
             failed: (!passed).into(),
-            skipped: 0,
+            ..Self::default()
         }
     }
 
@@ -45,7 +47,24 @@ impl Tally {
             passed: count("passed")?,
             failed: count("failed")?,
             skipped: count("ignored").unwrap_or(0),
+            failures: Vec::new(),
         })
+    }
+
+    /// The name of the test that a runner's line says has failed.
+    pub fn failed_test(line: &str) -> Option<&str> {
+        let said = line.strip_prefix("test ").unwrap_or(line);
+        let name = said.strip_suffix(" ... FAILED")?;
+        // Ours in Python say how long each took.
+        Some(name.split_once(" (").map_or(name, |(name, _)| name))
+    }
+
+    /// Failures that have no name of their own are those of the step.
+    pub fn named(mut self, title: &str) -> Self {
+        if self.failures.is_empty() && self.failed > 0 {
+            self.failures.push(title.to_owned());
+        }
+        self
     }
 
     /// A runner that failed without reporting a failed test (it did not compile, or died) is one failure.
@@ -62,6 +81,7 @@ impl AddAssign for Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+        self.failures.extend(other.failures);
     }
 }
 
@@ -87,7 +107,8 @@ mod tests {
             Some(Tally {
                 passed: 12,
                 failed: 2,
-                skipped: 1
+                skipped: 1,
+                failures: Vec::new(),
             })
         );
         assert_eq!(Tally::from_result_line("test graph::reads ... ok"), None);
@@ -110,12 +131,26 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_has_a_name() {
+        let rust = "test storage::a_full_disk ... FAILED";
+        assert_eq!(Tally::failed_test(rust), Some("storage::a_full_disk"));
+        let python = "test_watch.Watching.test_zero (0.3 s) ... FAILED";
+        assert_eq!(
+            Tally::failed_test(python),
+            Some("test_watch.Watching.test_zero")
+        );
+        assert_eq!(Tally::failed_test("test storage::open ... ok"), None);
+        let mut total = Tally::of_one(false).named("Format");
+        total += Tally::of_one(true).named("Lints");
+        assert_eq!(total.failures, ["Format"]);
+    }
+
+    #[test]
     fn the_last_line_is_plain() {
         assert_eq!(
             Tally {
                 passed: 7,
-                failed: 0,
-                skipped: 0
+                ..Tally::default()
             }
             .to_string(),
             "7 passed, 0 failed"
@@ -124,7 +159,8 @@ mod tests {
             Tally {
                 passed: 7,
                 failed: 1,
-                skipped: 2
+                skipped: 2,
+                ..Tally::default()
             }
             .to_string(),
             "7 passed, 1 failed, 2 skipped"

@@ -56,8 +56,9 @@ pub fn run() -> Tally {
         "Build",
         cargo().args(["build", "--workspace", "--bins", "--tests"]),
     );
+    let stands = built.failed == 0;
     total += built;
-    if built.failed == 0 {
+    if stands {
         total += step::tests(
             "Unit, integration and doc tests",
             cargo().args(["test", "--workspace", "--no-fail-fast"]),
