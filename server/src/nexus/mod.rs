@@ -1,0 +1,4 @@
+//! Nexus: runs that are carried out.
+
+pub mod step;
+pub mod steps;
