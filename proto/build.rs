@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "amadeus/v1/common.proto",
     "amadeus/v1/graph.proto",
     "amadeus/v1/query.proto",
@@ -12,6 +12,7 @@ const FILES: [&str; 7] = [
     "amadeus/v1/liveness.proto",
     "amadeus/v1/user.proto",
     "amadeus/v1/auth.proto",
+    "amadeus/v1/nexus.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

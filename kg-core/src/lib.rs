@@ -29,6 +29,7 @@ pub mod limits;
 pub mod log;
 pub mod model;
 pub mod mutation;
+pub mod nexus;
 pub mod query;
 pub mod registry;
 pub mod snapshot;

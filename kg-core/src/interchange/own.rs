@@ -293,6 +293,7 @@ fn pattern(at: &str, value: &Value, faults: &mut Faults) -> Option<PatternSpec> 
         origin: fields.owned("origin", faults),
         active: fields.flag("active", faults),
         steps: fields.each("steps", faults, step),
+        ..PatternBody::default()
     };
     let metadata = fields.object("metadata", faults);
     Some(PatternSpec {
@@ -311,6 +312,7 @@ fn step(at: String, value: &Value, faults: &mut Faults) -> Option<Step> {
         target: fields.owned("target", faults),
         depends_on: fields.texts("depends_on", faults),
         parameters: fields.object("parameters", faults),
+        ..Step::default()
     })
 }
 

@@ -375,6 +375,7 @@ impl TryFrom<wire::Pattern> for PatternBody {
                 target: s.target,
                 depends_on: s.depends_on,
                 parameters: object(&s.parameters)?,
+                ..Step::default()
             })
         };
         Ok(Self {
@@ -385,6 +386,7 @@ impl TryFrom<wire::Pattern> for PatternBody {
             origin: body.origin,
             active: body.active,
             steps: body.steps.into_iter().map(step).collect::<Result<_, _>>()?,
+            ..Self::default()
         })
     }
 }

@@ -14,7 +14,9 @@ pub use entity::{Body, Entity, EntityRef};
 pub use id::EntityId;
 pub use name::{Kind, Label, Name};
 pub use path::{Part, Path};
-pub use pattern::{PatternBody, PatternSpec, Step};
+pub use pattern::{
+    Compensation, Input, Join, Output, PatternBody, PatternSpec, Retry, Step, ValueType,
+};
 pub use relation::{APPENDED, Relation, RelationKey};
 pub use service::{Dependency, Endpoint, Health, Schema, ServiceBody, ServiceSpec};
 pub use value::{Object, Value};

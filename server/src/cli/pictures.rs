@@ -85,6 +85,7 @@ pub async fn viz(session: &mut Session, args: VizArgs) -> Result<(), CliError> {
         direction: Direction::from(args.direction).into(),
         section: args.section,
         consistency: args.read.consistency(),
+        ..VisualizeRequest::default()
     };
     let reply = session
         .call(request, async |r| session.query().visualize(r).await)

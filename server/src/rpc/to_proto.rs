@@ -167,6 +167,7 @@ fn pattern(entity: &Entity, body: &PatternBody) -> v1::Pattern {
         target: step.target.clone(),
         parameters: properties(&step.parameters),
         depends_on: step.depends_on.clone(),
+        ..v1::PatternStep::default()
     };
     v1::Pattern {
         name: entity.key.name.to_string(),
@@ -178,6 +179,7 @@ fn pattern(entity: &Entity, body: &PatternBody) -> v1::Pattern {
         active: body.active,
         steps: body.steps.iter().map(step).collect(),
         metadata: properties(&entity.properties),
+        ..v1::Pattern::default()
     }
 }
 

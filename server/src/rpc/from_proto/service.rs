@@ -109,6 +109,7 @@ pub fn pattern(given: &v1::Pattern) -> Result<PatternSpec, Fault> {
                 .enumerate()
                 .map(step)
                 .collect::<Result<_, _>>()?,
+            ..PatternBody::default()
         },
     })
 }
@@ -151,5 +152,6 @@ fn parse_step(given: &v1::PatternStep) -> Result<Step, Fault> {
         target: given.target.clone(),
         depends_on: given.depends_on.clone(),
         parameters,
+        ..Step::default()
     })
 }

@@ -1,0 +1,157 @@
+//! The journal of a run: what happened in it, line by line. A run is its plan and the fold of its lines.
+
+use std::sync::Arc;
+
+use super::state::RunState;
+use crate::model::{Object, Value};
+
+/// Why an attempt, a step or a run failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// In one word that decides whether it is tried again, such as `UNAVAILABLE`: the name of a gRPC code.
+    pub code: Arc<str>,
+    /// For people.
+    pub message: Arc<str>,
+}
+
+impl Failure {
+    /// A failure of this code.
+    #[must_use]
+    pub fn new(code: &str, message: impl AsRef<str>) -> Self {
+        Self {
+            code: code.into(),
+            message: message.as_ref().into(),
+        }
+    }
+}
+
+/// One line: what happened, when, and under which epoch it was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Its number within the run, from 1, without gaps.
+    pub seq: u32,
+    /// When, in milliseconds since 1970; never below the line before.
+    pub time_ms: u64,
+    /// The epoch of whoever carried the run out.
+    pub epoch: u32,
+    /// What.
+    pub what: What,
+}
+
+/// What can happen in a run. Steps are named by their index in the plan.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// It has a place, and its steps begin.
+    RunStarted,
+    /// Another server carries it out from here on, or the same one after a restart. Attempts that were under way are begun again.
+    TakenOver {
+        /// Which, as an opaque word.
+        server: Arc<str>,
+    },
+    /// An attempt begins.
+    StepStarted {
+        /// The step.
+        step: usize,
+        /// Which attempt, from 1.
+        attempt: u32,
+    },
+    /// One element of a step's list is done. It is not done again.
+    ItemSucceeded {
+        /// The step.
+        step: usize,
+        /// Which element, from 0.
+        index: u32,
+        /// What it gave.
+        result: Value,
+    },
+    /// An attempt failed, and another one begins later.
+    StepRetrying {
+        /// The step.
+        step: usize,
+        /// The attempt that failed.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+        /// When the next one begins, in milliseconds since 1970.
+        at_ms: u64,
+    },
+    /// An attempt succeeded.
+    StepSucceeded {
+        /// The step.
+        step: usize,
+        /// What it gave.
+        result: Value,
+    },
+    /// The last attempt failed.
+    StepFailed {
+        /// The step.
+        step: usize,
+        /// Why.
+        failure: Failure,
+    },
+    /// It does not run.
+    StepSkipped {
+        /// The step.
+        step: usize,
+        /// Why: the condition, or the dependency and how that ended.
+        why: Arc<str>,
+    },
+    /// It was under way, or waited, when the run was cancelled, failed or ran out of time.
+    StepCancelled {
+        /// The step.
+        step: usize,
+    },
+    /// Somebody wants the run to end.
+    CancelAsked {
+        /// Who.
+        actor: Arc<str>,
+        /// Why; may be empty.
+        reason: Arc<str>,
+    },
+    /// What had succeeded is undone from here on.
+    CompensationsBegan {
+        /// How the run will have ended: `Failed` or `Cancelled`.
+        ending: RunState,
+        /// Why.
+        failure: Failure,
+    },
+    /// An attempt to undo a step begins.
+    CompensationStarted {
+        /// The step.
+        step: usize,
+        /// Which attempt, from 1.
+        attempt: u32,
+    },
+    /// An attempt to undo a step failed, and another one begins later.
+    CompensationRetrying {
+        /// The step.
+        step: usize,
+        /// The attempt that failed.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+        /// When the next one begins, in milliseconds since 1970.
+        at_ms: u64,
+    },
+    /// A step is undone.
+    CompensationSucceeded {
+        /// The step.
+        step: usize,
+    },
+    /// A step could not be undone. The others still are.
+    CompensationFailed {
+        /// The step.
+        step: usize,
+        /// Why.
+        failure: Failure,
+    },
+    /// The run has ended.
+    RunEnded {
+        /// How.
+        state: RunState,
+        /// Why, where it failed or was cancelled.
+        failure: Option<Failure>,
+        /// What it gave back.
+        outputs: Object,
+    },
+}

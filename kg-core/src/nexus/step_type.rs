@@ -1,0 +1,48 @@
+//! What is known of a type of step, by which definitions are checked.
+
+use crate::model::ValueType;
+
+/// What a step of a type acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Nothing: a target is a fault.
+    None,
+    /// A service, `service/name` or its bare name. Required.
+    Service,
+    /// A pattern, `pattern/name` or its bare name. Required.
+    Pattern,
+}
+
+/// One parameter that steps of a type take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Argument {
+    /// Its name.
+    pub name: &'static str,
+    /// What it has to be.
+    pub kind: ValueType,
+    /// Whether a step without it is at fault.
+    pub required: bool,
+}
+
+/// A type of step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepType {
+    /// Its name, such as `grpc`.
+    pub name: &'static str,
+    /// What it acts on.
+    pub target: Target,
+    /// The actions that there are; empty: `free_action` says.
+    pub actions: &'static [&'static str],
+    /// Without `actions`: whether a step has to name one. Otherwise it may name none.
+    pub free_action: bool,
+    /// The parameters that it takes, whatever the action.
+    pub arguments: &'static [Argument],
+    /// Whether it takes others as well.
+    pub open: bool,
+    /// What a result is.
+    pub result: ValueType,
+    /// Whether it only looks at the graph or computes: a replay carries it out.
+    pub pure: bool,
+    /// How long an attempt may take where the step does not say, in milliseconds; 0: as long as the run.
+    pub timeout_ms: u32,
+}

@@ -1,0 +1,7 @@
+//! Nexus: runs that are carried out.
+
+pub mod runs;
+pub mod step;
+pub mod steps;
+
+pub use runs::Runs;

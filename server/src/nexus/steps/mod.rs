@@ -1,0 +1,1 @@
+//! The types of steps, a file for each.
