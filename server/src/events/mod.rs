@@ -1,5 +1,14 @@
 //! Events: a durable log with offsets, and those who read it.
+//!
+//! ```text
+//! append -> writer (one task) -> store: decide what is new, one synced write -> front: ring -> cursors -> subscribers
+//!                                                                                              \-> groups
+//! graph  -> sources ---^
+//! ```
+//!
+//! To read: `log` is what others meet, `decide` and `groups::state` are what is decided, `store` is where it is kept.
 
+mod consumers;
 mod decide;
 mod error;
 mod event;
@@ -14,6 +23,7 @@ mod store;
 mod subscription;
 mod writer;
 
+pub use consumers::{MAX_FAILURES, Subscribed};
 pub use error::{EventError, GroupError};
 pub use event::{Appended, Event, NewEvent, OWN_TYPES, check_users_type};
 pub use figures::Figure;
