@@ -217,7 +217,10 @@ impl Metrics {
                 &["outcome"],
             )?,
             events: EventMetrics {
-                appended: counter("amadeus_events_appended_total", "Events that this server appended")?,
+                appended: counter(
+                    "amadeus_events_appended_total",
+                    "Events that this server appended",
+                )?,
                 duplicates: counter(
                     "amadeus_events_duplicates_total",
                     "Events that were there already when they were emitted",

@@ -218,7 +218,10 @@ pub fn check_identity(request_id: &str, reason: &str) -> Result<(), Fault> {
 ///
 /// # Errors
 /// A fault of `field`.
-pub fn milliseconds(field: &str, given: Option<&prost_types::Timestamp>) -> Result<Option<u64>, Fault> {
+pub fn milliseconds(
+    field: &str,
+    given: Option<&prost_types::Timestamp>,
+) -> Result<Option<u64>, Fault> {
     let Some(given) = given else { return Ok(None) };
     let is_whole = (0..1_000_000_000).contains(&given.nanos);
     let seconds = u64::try_from(given.seconds).ok().filter(|_| is_whole);

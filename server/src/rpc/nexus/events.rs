@@ -96,7 +96,10 @@ pub(super) async fn emit_event(
     let asked = request.into_inner();
     let event = from_proto::required("event", asked.event).map_err(status::fault)?;
     let taken = service.take(&caller, vec![event]).await?;
-    let id = taken.ids.first().map_or_else(String::new, ToString::to_string);
+    let id = taken
+        .ids
+        .first()
+        .map_or_else(String::new, ToString::to_string);
     let appended = taken.written().await?;
     let at = appended
         .first()
@@ -192,7 +195,13 @@ pub(super) async fn ack_events(
     let mut dead_letter = false;
     if asked.failed_offset > 0 {
         let now_ms = (service.context.clock)();
-        let failing = events.fail(&asked.group, asked.failed_offset, epoch, &asked.reason, now_ms);
+        let failing = events.fail(
+            &asked.group,
+            asked.failed_offset,
+            epoch,
+            &asked.reason,
+            now_ms,
+        );
         let (failed, at) = failing.await.map_err(status::group)?;
         dead_letter = matches!(failed, Failed::Dead(_));
         next = at;
@@ -220,7 +229,9 @@ pub(super) async fn list_groups(
     let size = size.min(EVENT_GROUPS);
     let more = groups.len() > size;
     groups.truncate(size);
-    let last = groups.last().map_or_else(String::new, |group| group.name.clone());
+    let last = groups
+        .last()
+        .map_or_else(String::new, |group| group.name.clone());
     let shown = groups.into_iter().map(|group| v1::EventGroup {
         next_offset: group.next,
         lag: u32::try_from(next.saturating_sub(group.next)).unwrap_or(u32::MAX),
@@ -318,7 +329,11 @@ pub(super) async fn list_dead_letters(
     Ok(Response::new(v1::ListDeadLettersResponse {
         header: service.events_header(),
         letters,
-        next_page_token: if more { last.to_string() } else { String::new() },
+        next_page_token: if more {
+            last.to_string()
+        } else {
+            String::new()
+        },
     }))
 }
 

@@ -46,7 +46,11 @@ pub(in super::super) async fn subscribe_events(
         (None, Some(ms)) => Place::Time(ms),
         (None, None) => Place::End,
     };
-    if let Some(before) = asked.from_offset.filter(|from| *from > 1).map(|from| from - 1) {
+    if let Some(before) = asked
+        .from_offset
+        .filter(|from| *from > 1)
+        .map(|from| from - 1)
+    {
         let there = service.events.must_be_there(before).await;
         there.map_err(|error| match error {
             GroupError::Invalid(reason) => status::invalid("from_offset", reason),
@@ -130,7 +134,9 @@ pub(super) fn sight(service: &Service, caller: &Caller) -> Option<Sight> {
         let other = other.and_then(|other| EntityRef::parse("to", other).ok());
         graph.read(|head| {
             reach.covers_in(head, entity)
-                && other.as_ref().is_none_or(|other| reach.covers_in(head, other))
+                && other
+                    .as_ref()
+                    .is_none_or(|other| reach.covers_in(head, other))
         })
     }))
 }
@@ -211,4 +217,3 @@ impl Follow {
         })
     }
 }
-

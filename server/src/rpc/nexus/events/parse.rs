@@ -57,7 +57,10 @@ fn word(field: &str, text: &str) -> Result<(), Fault> {
         return Err(Fault::new(field, "is required"));
     }
     if let Some(bad) = text.chars().find(|c| c.is_control()) {
-        let reason = format!("must not contain the control character U+{:04X}", bad as u32);
+        let reason = format!(
+            "must not contain the control character U+{:04X}",
+            bad as u32
+        );
         return Err(Fault::new(field, reason));
     }
     from_proto::check_text(field, text, EVENT_WORD_BYTES)
@@ -74,7 +77,8 @@ pub(super) fn filter(given: &v1::SubscribeEventsRequest) -> Result<EventFilter, 
         ("correlation_ids", given.correlation_ids.len()),
     ] {
         if entries > EVENT_FILTER_ENTRIES {
-            let reason = format!("has {entries} entries, at most {EVENT_FILTER_ENTRIES} are allowed");
+            let reason =
+                format!("has {entries} entries, at most {EVENT_FILTER_ENTRIES} are allowed");
             return Err(Fault::new(field, reason));
         }
     }
@@ -82,7 +86,11 @@ pub(super) fn filter(given: &v1::SubscribeEventsRequest) -> Result<EventFilter, 
         word(&format!("types[{i}]"), kind)?;
     }
     for (i, correlation) in given.correlation_ids.iter().enumerate() {
-        from_proto::check_text(&format!("correlation_ids[{i}]"), correlation, CORRELATION_BYTES)?;
+        from_proto::check_text(
+            &format!("correlation_ids[{i}]"),
+            correlation,
+            CORRELATION_BYTES,
+        )?;
     }
     let entity = |(i, entity): (usize, &v1::EntityRef)| {
         let kind = Kind::parse(&format!("entities[{i}].kind"), &entity.kind)?;
@@ -133,7 +141,10 @@ mod tests {
         assert_eq!(wrong(|e| e.r#type = String::new()), "type");
         assert_eq!(wrong(|e| e.r#type = "graph.x".into()), "type");
         assert_eq!(wrong(|e| e.id = "x".repeat(129)), "id");
-        assert_eq!(wrong(|e| e.entity = Some(v1::EntityRef::default())), "entity.kind");
+        assert_eq!(
+            wrong(|e| e.entity = Some(v1::EntityRef::default())),
+            "entity.kind"
+        );
         let nan = prost_types::Value {
             kind: Some(prost_types::value::Kind::NumberValue(f64::NAN)),
         };
