@@ -133,7 +133,17 @@ fn added(server: &Server, events: usize) -> f64 {
             let mut pipeline = String::new();
             for id in first..first + BATCH {
                 let (id, payload) = (id.to_string(), payload(id));
-                let words = ["XADD", "events", "*", "id", &id, "type", "order.paid", "text", &payload];
+                let words = [
+                    "XADD",
+                    "events",
+                    "*",
+                    "id",
+                    &id,
+                    "type",
+                    "order.paid",
+                    "text",
+                    &payload,
+                ];
                 let _ = write!(pipeline, "*{}\r\n", words.len());
                 for word in words {
                     let _ = write!(pipeline, "${}\r\n{word}\r\n", word.len());
@@ -148,13 +158,18 @@ fn added(server: &Server, events: usize) -> f64 {
     let mut lines = 0;
     while answered < events {
         while sent < pipelines.len() && sent * BATCH < answered + UNDER_WAY * BATCH {
-            connection.write_all(pipelines[sent].as_bytes()).expect("it reads");
+            connection
+                .write_all(pipelines[sent].as_bytes())
+                .expect("it reads");
             sent += 1;
         }
         let read = connection.read(&mut replies).expect("it answers");
         assert!(read > 0 && !replies[..read].starts_with(b"-"), "it is well");
         // Each answer is a length and an id, a line each.
-        lines += replies[..read].iter().filter(|byte| **byte == b'\n').count();
+        lines += replies[..read]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
         answered = lines / 2;
     }
     events as f64 / began.elapsed().as_secs_f64()
