@@ -1,5 +1,6 @@
 //! `NexusService`: patterns, their runs, and events over the wire.
 
+mod check;
 mod events;
 mod patterns;
 mod runs;
