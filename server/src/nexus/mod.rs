@@ -1,4 +1,7 @@
 //! Nexus: runs that are carried out.
 
+pub mod failure;
+pub mod pool;
+pub mod reflection;
 pub mod step;
 pub mod steps;
