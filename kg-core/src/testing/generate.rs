@@ -324,6 +324,7 @@ fn pattern(rng: &mut Rng) -> PatternSpec {
             .map(|_| one(rng, &["0", "1", "2"]).to_owned())
             .collect(),
         parameters: object(rng, 0),
+        ..Step::default()
     };
     PatternSpec {
         name: name(one(rng, &["flow", "other"])),
