@@ -1,6 +1,7 @@
 //! Nexus: runs that are carried out.
 
 pub mod failure;
+pub mod fork;
 pub mod pool;
 pub mod reflection;
 pub mod step;
