@@ -68,6 +68,12 @@ async fn commit(graph: Arc<Graph>, mut log: MemoryLog) {
     }
 }
 
+/// What is behind a graph of a test that nothing is behind.
+#[cfg(test)]
+pub fn nothing_behind() -> Arc<impl LogTail + Store> {
+    Arc::new(Memory(MemoryLog::new()))
+}
+
 /// What is behind a copy.
 struct Memory(MemoryLog);
 
