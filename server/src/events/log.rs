@@ -103,6 +103,18 @@ pub enum EventError {
 pub struct Events(());
 
 impl Events {
+    /// A log in memory.
+    ///
+    /// # Errors
+    /// [`EventError`].
+    #[expect(
+        clippy::unused_async,
+        reason = "a log that is kept in SQLite is opened here"
+    )]
+    pub async fn in_memory() -> Result<Self, EventError> {
+        Ok(Self(()))
+    }
+
     /// Appends a batch, all of it or nothing, and returns when it is durable.
     ///
     /// # Errors

@@ -1,5 +1,9 @@
 //! Nexus: runs that are carried out.
 
+pub mod failure;
+pub mod fork;
+pub mod pool;
+pub mod reflection;
 pub mod runs;
 pub mod step;
 pub mod steps;

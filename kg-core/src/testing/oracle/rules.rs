@@ -121,7 +121,7 @@ pub(super) fn is_pattern(spec: &PatternSpec) -> bool {
         s.retry.iter().chain(undo)
     });
     let is_retry = |r: &Retry| {
-        (1..=100).contains(&r.max_attempts)
+        (1..=1_000).contains(&r.max_attempts)
             && (1..=86_400_000).contains(&r.backoff_ms)
             && (1..=86_400_000).contains(&r.max_backoff_ms)
             && (1.0..=100.0).contains(&r.multiplier)

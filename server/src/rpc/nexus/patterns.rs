@@ -30,7 +30,7 @@ pub(super) async fn register_pattern(
     // What was registered once is not judged again by a graph that has changed since.
     if !context.remembers(&caller, &request.request_id) {
         let seen = context.see_head(&caller).await?;
-        let wrong = checked(&spec, &seen).errors();
+        let wrong = checked(&service.types, &spec, &seen).errors();
         if !wrong.is_empty() {
             return Err(status::faults(wrong));
         }
@@ -164,7 +164,7 @@ pub(super) async fn validate_pattern(
         .fresh(&caller, asked.consistency.as_ref(), request.metadata())
         .await?;
     let checked = match from_proto::whole_pattern(given) {
-        Ok(spec) => checked(&spec, &seen),
+        Ok(spec) => checked(&service.types, &spec, &seen),
         Err(faults) => Checked::of_faults(named(faults)),
     };
     fitting(v1::ValidatePatternResponse {
