@@ -116,19 +116,29 @@ impl Following {
                 self.request.from_time = None;
             }
         } else if self.acknowledges && done > 0 {
-            self.acknowledge(session, done).await?;
+            self.acknowledge(session, done, message.epoch).await?;
         }
         Ok(())
     }
 
-    async fn acknowledge(&self, session: &Session, offset: u64) -> Result<(), CliError> {
+    /// Where another subscriber has been served since, this one has no say any more; its own place comes with the next message.
+    async fn acknowledge(
+        &self,
+        session: &Session,
+        offset: u64,
+        epoch: u32,
+    ) -> Result<(), CliError> {
         let request = AckEventsRequest {
             group: self.request.group.clone(),
             offset,
+            epoch,
             ..AckEventsRequest::default()
         };
         let send = async |r| session.nexus().ack_events(r).await;
-        session.call(request, send).await.map(drop)
+        match session.call(request, send).await {
+            Err(CliError::Call { status, .. }) if status.code() == Code::Aborted => Ok(()),
+            acked => acked.map(drop),
+        }
     }
 
     /// Whether it is worth asking again; waits a moment if it is.

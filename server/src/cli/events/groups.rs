@@ -56,6 +56,7 @@ pub async fn ack(session: &mut Session, args: AckArgs) -> Result<(), CliError> {
         offset: args.offset.unwrap_or(0),
         failed_offset: args.failed.unwrap_or(0),
         reason: args.reason,
+        ..AckEventsRequest::default()
     };
     let send = async |r| session.nexus().ack_events(r).await;
     // A failure that is told twice counts twice.
