@@ -203,7 +203,7 @@ mod tests {
             events: 1_600,
             bytes: 160_000,
         };
-        let bounds = |rows, bytes| Bounds {
+        let bounds = |rows: u64, bytes| Bounds {
             oldest: 11,
             next: 11 + rows,
             bytes,
