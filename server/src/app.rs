@@ -8,6 +8,7 @@ use crate::access::{Access, AccessError};
 use crate::committer::CommitterTask;
 use crate::config::{Config, ConfigError, Reflection, ServeArgs};
 use crate::connection::Peer;
+use crate::events::{EventError, Events, Keep};
 use crate::health::Health;
 use crate::hints::{AddressError, Hints};
 use crate::http::{Shown, routes};
@@ -15,7 +16,8 @@ use crate::layer::CallLayer;
 use crate::liveness::LeaseKeeper;
 use crate::load::{LoadError, load};
 use crate::metrics::Metrics;
-use crate::rpc::{Context, GraphRpc, LivenessRpc, QueryRpc, Shortcut};
+use crate::nexus::Runs;
+use crate::rpc::{Context, GraphRpc, LivenessRpc, NexusRpc, QueryRpc, Shortcut};
 use crate::shutdown::{Shutdown, on_signals};
 use crate::standing::Standing;
 use crate::storage::{
@@ -29,6 +31,7 @@ use amadeus_proto::v1::admin_service_server::AdminServiceServer;
 use amadeus_proto::v1::auth_service_server::AuthServiceServer;
 use amadeus_proto::v1::graph_service_server::GraphServiceServer;
 use amadeus_proto::v1::liveness_service_server::LivenessServiceServer;
+use amadeus_proto::v1::nexus_service_server::NexusServiceServer;
 use amadeus_proto::v1::query_service_server::QueryServiceServer;
 use amadeus_proto::v1::user_service_server::UserServiceServer;
 use kg_core::commit::{Graph, HistoryLimits, Options};
@@ -77,6 +80,9 @@ pub enum ServeError {
     /// The rows of the leases cannot be opened.
     #[error("the rows of the leases cannot be opened: {0}")]
     Leases(#[from] LeaseRowsError),
+    /// The events cannot be opened.
+    #[error("the events cannot be opened: {0}")]
+    Events(#[from] EventError),
     /// Who may do what cannot be known.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -245,6 +251,15 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
             .start(redis, opened.store_id.clone(), metrics.clone())
             .await?;
     }
+    let keep = Keep {
+        events: args.event_keep_rows,
+        bytes: args.event_keep_bytes,
+    };
+    let (events, notice) = Events::open(&opened, keep, hints.clone()).await?;
+    if let Some(notice) = notice {
+        tracing::warn!(notice, "the store");
+    }
+    events.attach(graph.clone(), app.part(CONTEXT)?.log.clone());
     let committer = CommitterTask::new(
         graph.clone(),
         log.clone(),
@@ -280,6 +295,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 
     let store = Running {
         graph: graph.clone(),
+        events: events.clone(),
         leases_end,
         lease_keeper,
         committer,
@@ -308,6 +324,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         metrics: metrics.clone(),
         health: (*health).clone(),
         context: (*app.part(CONTEXT)?).clone(),
+        events: events.clone(),
         authenticator: access.authenticator(),
         open: !args.auth || http_at.ip().is_loopback(),
     };
@@ -329,6 +346,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         &metrics,
         health_service,
         &access,
+        events,
         args,
         (*stopping).clone(),
     )?);
@@ -369,6 +387,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 /// What writes, once the store is open.
 struct Running {
     graph: Arc<Graph>,
+    events: Events,
     leases_end: Shutdown,
     lease_keeper: JoinHandle<()>,
     committer: JoinHandle<Backend>,
@@ -393,6 +412,7 @@ impl Running {
         if let Some(keeper) = self.keeper {
             keeper.abort();
         }
+        self.events.close().await;
         last_checkpoint(&self.graph, self.files.as_ref()).await;
         if let Err(error) = self.log.close().await {
             tracing::error!(error, "the store did not close in order");
@@ -407,6 +427,7 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
     metrics: &Arc<Metrics>,
     health: tonic_health::pb::health_server::HealthServer<H>,
     access: &Access,
+    events: Events,
     args: &ServeArgs,
     stopping: Shutdown,
 ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<H>, ServeError> {
@@ -444,6 +465,10 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
         )
         .add_service(
             LivenessServiceServer::new(LivenessRpc::new(context.clone()))
+                .max_decoding_message_size(MESSAGE_BYTES),
+        )
+        .add_service(
+            NexusServiceServer::new(NexusRpc::new(context.clone(), Runs::default(), events))
                 .max_decoding_message_size(MESSAGE_BYTES),
         )
         .add_service(

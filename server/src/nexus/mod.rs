@@ -4,5 +4,8 @@ pub mod failure;
 pub mod fork;
 pub mod pool;
 pub mod reflection;
+pub mod runs;
 pub mod step;
 pub mod steps;
+
+pub use runs::Runs;
