@@ -1,5 +1,6 @@
 //! `NexusService`: patterns, their runs, and events over the wire.
 
+mod check;
 mod events;
 mod patterns;
 mod runs;
@@ -8,12 +9,14 @@ use std::sync::Arc;
 
 use amadeus_proto::v1;
 use futures::stream::BoxStream;
+use kg_core::nexus::StepTypes;
 use tonic::{Request, Response, Status, Streaming};
 use v1::nexus_service_server::NexusService;
 
 use super::context::Context;
 use crate::events::Events;
 use crate::nexus::Runs;
+use crate::nexus::steps::StepKinds;
 
 /// The service, over what all services share.
 #[derive(Clone)]
@@ -21,6 +24,8 @@ pub struct Service {
     context: Arc<Context>,
     runs: Runs,
     events: Events,
+    /// What definitions are held against.
+    types: Arc<StepTypes>,
 }
 
 impl Service {
@@ -31,6 +36,7 @@ impl Service {
             context,
             runs,
             events,
+            types: Arc::new(StepTypes::of(StepKinds::standard().types())),
         }
     }
 }

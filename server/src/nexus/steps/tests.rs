@@ -647,4 +647,5 @@ fn every_type_has_its_name_and_there_is_one_of_each() {
 }
 
 mod events;
+mod examples;
 mod http_service;

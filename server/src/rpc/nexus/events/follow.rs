@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::super::{Replies, Service};
 use super::{must_use, parse, to_event};
-use crate::auth::Caller;
+use crate::auth::{Caller, Role};
 use crate::events::{
     Cursor, Delivery, Event, GroupError, Place, Sight, Subscribed, Subscription, Wanted,
 };
@@ -71,6 +71,10 @@ pub(in super::super) async fn subscribe_events(
         let cursor = service.events.cursor(place, filter).await;
         Source::Alone(cursor.map_err(status::events)?.seen_by(sight))
     } else {
+        // A group keeps its place in the store; the rule of this RPC asks for no more than reading.
+        if !caller.principal.has_somewhere(Role::Writer) {
+            return Err(status::denied("a consumer group takes the role writer"));
+        }
         parse::group("group", &asked.group).map_err(status::fault)?;
         let unacked = match asked.max_unacked {
             0 => UNACKED,
