@@ -1,5 +1,6 @@
 //! Nexus: runs that are carried out.
 
+pub mod rows;
 pub mod runs;
 pub mod step;
 pub mod steps;

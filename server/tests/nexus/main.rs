@@ -1,0 +1,3 @@
+//! Runs: where they are kept, how they are carried out, and what becomes of them when something ends in the middle.
+
+mod rows;
