@@ -31,6 +31,22 @@ pub const REASON_BYTES: usize = 1_024;
 /// Entries in one list of a typed body (capabilities, endpoints, models, methods, tags, steps).
 pub const LIST_ENTRIES: usize = 10_000;
 
+/// Levels of a JSON value inside a pattern (parameters, a condition, a default, what an output is). As an object, a pattern has
+/// four levels around them; a pattern that is read or written as a whole must stay within [`JSON_DEPTH`].
+pub const PATTERN_DEPTH: usize = JSON_DEPTH - 4;
+
+/// Inputs of one pattern, its outputs, and its concurrency classes. Each run keeps its own.
+pub const PATTERN_FIELDS: usize = 1_000;
+
+/// Attempts that a retry policy may ask for. More would be a loop; a pattern that waits for something has `event` and `wait`.
+pub const RETRY_ATTEMPTS: u32 = 1_000;
+
+/// The longest pause between two attempts, in milliseconds: a day, which is how long a run may take where it does not say.
+pub const RETRY_PAUSE_MS: u32 = 86_400_000;
+
+/// By what one pause may be longer than the one before.
+pub const RETRY_MULTIPLIER: f64 = 100.0;
+
 /// Dependencies that one registration may name.
 pub const DEPENDENCIES: usize = 10_000;
 
