@@ -166,3 +166,48 @@ pub const LEASE_FORGOTTEN_MS: u64 = 600_000;
 /// Reaches whose part of the graph a server keeps beside it, for those who do not see everything. Each holds what it covers
 /// once more; at the bound the one that was asked for least lately is let go, and made again when it is asked for.
 pub const VIEWS: usize = 64;
+
+/// Bytes of one value of a pattern with its references filled in, by estimate. It becomes a request, and a message carries as
+/// much; a few references to one large result would otherwise multiply it. At the bound the step fails.
+pub const FILLED_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of what a step gave, by estimate: a line of the journal holds it, and a run holds those of all its steps. A step that
+/// gives more fails with OUT_OF_RANGE.
+pub const RESULT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Steps of a pattern. Each run holds the state of each; more belong into patterns that are called, or into a `map`.
+pub const PATTERN_STEPS: usize = 1_000;
+
+/// Dependencies of all steps of a pattern together.
+pub const PATTERN_DEPENDENCIES: usize = 10_000;
+
+/// Inputs of a pattern, and outputs, and concurrency classes.
+pub const PATTERN_ARGUMENTS: usize = 256;
+
+/// Bytes in the id of a step. Keys, lines and metrics carry it.
+pub const STEP_ID_BYTES: usize = 64;
+
+/// How deep patterns may call patterns: a run of the outermost holds one of each.
+pub const PATTERN_DEPTH: usize = 8;
+
+/// Attempts of one step.
+pub const STEP_ATTEMPTS: u32 = 1_000;
+
+/// Steps of one run that may be under way at once, where its pattern does not say.
+pub const PARALLEL_STEPS: u32 = 16;
+
+/// The most that a pattern may say for it: each is a task and often a connection.
+pub const PARALLEL_STEPS_MAX: u32 = 1_024;
+
+/// Milliseconds that a run may take, where its pattern does not say: a day.
+pub const RUN_MS: u64 = 86_400_000;
+
+/// Milliseconds that one attempt to undo a step may take, where neither it nor its type says. The run that would otherwise bound
+/// it has ended.
+pub const UNDO_MS: u64 = 600_000;
+
+/// Attempts to undo a step, where it does not say.
+pub const UNDO_ATTEMPTS: u32 = 5;
+
+/// Differences that are told between a run and its replay.
+pub const RUN_DIFFERENCES: usize = 1_000;

@@ -8,10 +8,16 @@
 //!                                   +--- Line <--------+          done, and made durable, by the server
 //! ```
 
+mod condition;
 mod journal;
+mod reference;
 mod state;
 mod step_type;
+mod template;
 
+pub use condition::Condition;
 pub use journal::{Failure, Line, What};
+pub use reference::{Element, Found, Lookup, Reference, Root, RunFact};
 pub use state::{RunState, StepState};
 pub use step_type::{Argument, StepType, Target};
+pub use template::Template;
