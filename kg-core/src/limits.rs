@@ -33,7 +33,7 @@ pub const LIST_ENTRIES: usize = 10_000;
 
 /// Levels of a JSON value inside a pattern (parameters, a condition, a default, what an output is). As an object, a pattern has
 /// four levels around them; a pattern that is read or written as a whole must stay within [`JSON_DEPTH`].
-pub const PATTERN_DEPTH: usize = JSON_DEPTH - 4;
+pub const PATTERN_VALUE_DEPTH: usize = JSON_DEPTH - 4;
 
 /// Inputs of one pattern, its outputs, and its concurrency classes. Each run keeps its own.
 pub const PATTERN_FIELDS: usize = 1_000;

@@ -8,7 +8,7 @@ use super::super::value::{Object, Value};
 use super::{Compensation, PatternBody, PatternSpec, Retry, Step};
 use crate::error::Fault;
 use crate::limits::{
-    LIST_ENTRIES, PATTERN_DEPTH, PATTERN_FIELDS, PROPERTIES_BYTES, RETRY_ATTEMPTS,
+    LIST_ENTRIES, PATTERN_VALUE_DEPTH, PATTERN_FIELDS, PROPERTIES_BYTES, RETRY_ATTEMPTS,
     RETRY_MULTIPLIER, RETRY_PAUSE_MS,
 };
 use crate::model::path::part;
@@ -158,8 +158,8 @@ fn value(field: &str, value: &Value, faults: &mut Faults) {
         return;
     }
     let levels = value.depth();
-    if levels > PATTERN_DEPTH {
-        let reason = format!("is {levels} levels deep, at most {PATTERN_DEPTH} are allowed");
+    if levels > PATTERN_VALUE_DEPTH {
+        let reason = format!("is {levels} levels deep, at most {PATTERN_VALUE_DEPTH} are allowed");
         faults.list.push(Fault::new(field, reason));
     }
     let bytes = value.json_len();
@@ -235,9 +235,9 @@ mod tests {
             }],
             ..PatternBody::default()
         };
-        assert!(fields(with(nested(PATTERN_DEPTH))).is_empty());
+        assert!(fields(with(nested(PATTERN_VALUE_DEPTH))).is_empty());
         assert_eq!(
-            fields(with(nested(PATTERN_DEPTH + 1))),
+            fields(with(nested(PATTERN_VALUE_DEPTH + 1))),
             ["inputs[0].default"]
         );
     }
