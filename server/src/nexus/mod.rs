@@ -1,6 +1,9 @@
 //! Nexus: runs that are carried out.
 
+mod announcer;
 pub mod failure;
+pub mod owner;
+pub mod places;
 pub mod pool;
 pub mod reflection;
 pub mod rows;

@@ -413,6 +413,17 @@ impl RunRows {
         Ok(adopted.into_iter().map(|(_, id)| id).collect())
     }
 
+    /// Makes a run of mine, which has this epoch and which nobody here carries out, mine anew: its epoch is raised. Whether it was so.
+    ///
+    /// # Errors
+    /// [`RunRowsError`].
+    pub async fn retake(&self, id: &RunId, epoch: u32, me: ServerId) -> Result<bool, RunRowsError> {
+        let sql = "UPDATE amadeus_runs SET epoch = epoch + 1 \
+            WHERE id = $1 AND owner = $2 AND epoch = $3 AND ended_ms IS NULL RETURNING run";
+        let values = values![&*id.0, me, u64::from(epoch)];
+        Ok(!self.base.all(sql, values).await?.is_empty())
+    }
+
     /// My runs that are not at their end, or whose end was not announced.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::storage::ServerId;
 use crate::users::KeyId;
 
 /// How it is known with whose rights a run acts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OwnerId {
     /// It was begun where nobody has to sign in.
     #[default]
