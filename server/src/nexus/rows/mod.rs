@@ -267,6 +267,17 @@ impl RunRows {
         }))
     }
 
+    /// The run that a request began, and the hash of what it asked for.
+    ///
+    /// # Errors
+    /// [`RunRowsError`].
+    pub async fn by_request(&self, request: &str) -> Result<Option<(RunId, u64)>, RunRowsError> {
+        let sql = "SELECT id, body FROM amadeus_runs WHERE request = $1";
+        let rows = self.base.all(sql, values![request]).await?;
+        let found = |row: &Row| Ok((RunId(row.text(0)?.into()), row.signed(1)?.cast_unsigned()));
+        rows.first().map(found).transpose()
+    }
+
     /// The row of a run.
     ///
     /// # Errors

@@ -72,7 +72,7 @@ async fn begin<'a>(
         let about = &new.about;
         values
             .push_bind(&*new.id.0)
-            .push_bind(new.request.as_deref())
+            .push_bind(new.request.as_deref().map(plain))
             .push_bind(new.body.cast_signed())
             .push_bind(&*about.pattern)
             .push_bind(plain(&about.actor))
@@ -124,7 +124,7 @@ async fn known(connection: &mut SqliteConnection, new: &NewRun) -> Result<Begun,
     let sql = "SELECT run, id, body FROM amadeus_runs WHERE id = ?1 OR request = ?2 ORDER BY id = ?1 DESC";
     let row = sqlx::query(sql)
         .bind(&*new.id.0)
-        .bind(new.request.as_deref())
+        .bind(new.request.as_deref().map(plain))
         .fetch_one(connection)
         .await?;
     let id: String = row.try_get(1)?;
