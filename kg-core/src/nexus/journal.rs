@@ -155,3 +155,81 @@ pub enum What {
         outputs: Object,
     },
 }
+
+impl What {
+    /// The step that it is about.
+    #[must_use]
+    pub fn step(&self) -> Option<usize> {
+        match self {
+            Self::StepStarted { step, .. }
+            | Self::ItemSucceeded { step, .. }
+            | Self::StepRetrying { step, .. }
+            | Self::StepSucceeded { step, .. }
+            | Self::StepFailed { step, .. }
+            | Self::StepSkipped { step, .. }
+            | Self::StepCancelled { step }
+            | Self::CompensationStarted { step, .. }
+            | Self::CompensationRetrying { step, .. }
+            | Self::CompensationSucceeded { step }
+            | Self::CompensationFailed { step, .. } => Some(*step),
+            Self::RunStarted
+            | Self::TakenOver { .. }
+            | Self::CancelAsked { .. }
+            | Self::CompensationsBegan { .. }
+            | Self::RunEnded { .. } => None,
+        }
+    }
+
+    /// The attempt that it is about.
+    #[must_use]
+    pub fn attempt(&self) -> Option<u32> {
+        match self {
+            Self::StepStarted { attempt, .. }
+            | Self::StepRetrying { attempt, .. }
+            | Self::CompensationStarted { attempt, .. }
+            | Self::CompensationRetrying { attempt, .. } => Some(*attempt),
+            _ => None,
+        }
+    }
+
+    /// Why, where something failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::StepRetrying { failure, .. }
+            | Self::StepFailed { failure, .. }
+            | Self::CompensationsBegan { failure, .. }
+            | Self::CompensationRetrying { failure, .. }
+            | Self::CompensationFailed { failure, .. } => Some(failure),
+            Self::RunEnded { failure, .. } => failure.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What happened, in the words of a timeline.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::RunStarted => "run_started",
+            Self::TakenOver { .. } => "run_taken_over",
+            Self::StepStarted { .. } => "step_started",
+            Self::ItemSucceeded { .. } => "item_succeeded",
+            Self::StepRetrying { .. } => "step_retrying",
+            Self::StepSucceeded { .. } => "step_succeeded",
+            Self::StepFailed { .. } => "step_failed",
+            Self::StepSkipped { .. } => "step_skipped",
+            Self::StepCancelled { .. } => "step_cancelled",
+            Self::CancelAsked { .. } => "run_cancel_asked",
+            Self::CompensationsBegan { .. } => "run_compensating",
+            Self::CompensationStarted { .. } => "compensation_started",
+            Self::CompensationRetrying { .. } => "compensation_retrying",
+            Self::CompensationSucceeded { .. } => "compensation_succeeded",
+            Self::CompensationFailed { .. } => "compensation_failed",
+            Self::RunEnded { state, .. } => match state {
+                RunState::Succeeded => "run_succeeded",
+                RunState::Cancelled => "run_cancelled",
+                _ => "run_failed",
+            },
+        }
+    }
+}

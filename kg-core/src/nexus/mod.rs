@@ -8,16 +8,28 @@
 //!                                   +--- Line <--------+          done, and made durable, by the server
 //! ```
 
+mod check;
 mod condition;
 mod journal;
+mod order;
+mod parameters;
+mod plan;
 mod reference;
+mod run;
 mod state;
 mod step_type;
+mod step_types;
 mod template;
 
+pub use check::{PatternFault, check};
 pub use condition::Condition;
 pub use journal::{Failure, Line, What};
+pub use order::levels;
+pub use parameters::Parameters;
+pub use plan::{Call, Plan, PlannedStep};
 pub use reference::{Element, Found, Lookup, Reference, Root, RunFact};
+pub use run::{Command, Next, Run, RunFacts, StepStatus, WrongLine};
 pub use state::{RunState, StepState};
-pub use step_type::{Argument, StepType, Target};
+pub use step_type::{Argument, CHOICE, MAP, PATTERN, StepType, Target};
+pub use step_types::StepTypes;
 pub use template::Template;

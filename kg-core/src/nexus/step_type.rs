@@ -46,3 +46,25 @@ pub struct StepType {
     /// How long an attempt may take where the step does not say, in milliseconds; 0: as long as the run.
     pub timeout_ms: u32,
 }
+
+/// The type whose steps run another pattern.
+pub const PATTERN: &str = "pattern";
+
+/// The type whose steps do something with each element of a list: its parameter `step` is filled in twice.
+pub const MAP: &str = "map";
+
+/// The type whose steps choose among cases: the `when` of each is a condition.
+pub const CHOICE: &str = "choice";
+
+impl Target {
+    /// The name of the entity that a target of this kind names, without the kind.
+    #[must_use]
+    pub fn name_in(self, target: &str) -> &str {
+        let prefix = match self {
+            Self::None => return target,
+            Self::Service => "service/",
+            Self::Pattern => "pattern/",
+        };
+        target.strip_prefix(prefix).unwrap_or(target)
+    }
+}

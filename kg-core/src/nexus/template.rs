@@ -186,7 +186,7 @@ fn parse_text(text: &str) -> Result<Node, Fault> {
         literal.push_str(before);
         literal.push_str(&"$".repeat(dollars / 2));
         rest = &rest[at + 2..];
-        if dollars % 2 == 0 {
+        if dollars.is_multiple_of(2) {
             literal.push('{');
             continue;
         }

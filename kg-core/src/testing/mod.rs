@@ -7,6 +7,7 @@ pub mod conformance;
 mod faulty;
 pub mod generate;
 pub mod histories;
+pub mod nexus;
 pub mod oracle;
 mod views;
 

@@ -1,0 +1,3 @@
+//! Patterns for tests: from JSON, at random, and what must come of them.
+
+pub mod patterns;
