@@ -10,6 +10,7 @@
 
 mod check;
 mod condition;
+mod encode;
 mod journal;
 mod order;
 mod parameters;
@@ -23,6 +24,7 @@ mod template;
 
 pub use check::{PatternFault, check};
 pub use condition::Condition;
+pub use encode::{BadLine, LINE_VERSION};
 pub use journal::{Failure, Line, What};
 pub use order::levels;
 pub use parameters::Parameters;
