@@ -14,13 +14,19 @@ use crate::http::{Shown, routes};
 use crate::layer::CallLayer;
 use crate::liveness::LeaseKeeper;
 use crate::load::{LoadError, load};
+use crate::events::Events;
 use crate::metrics::Metrics;
-use crate::rpc::{Context, GraphRpc, LivenessRpc, QueryRpc, Shortcut};
+use crate::nexus::Runs;
+use crate::nexus::rows::{RunRows, RunRowsError};
+use crate::nexus::runs::{KEPT, Parts as RunParts};
+use crate::nexus::step::World;
+use crate::nexus::steps::StepKinds;
+use crate::rpc::{Context, GraphRpc, LivenessRpc, NexusRpc, QueryRpc, Shortcut};
 use crate::shutdown::{Shutdown, on_signals};
 use crate::standing::Standing;
 use crate::storage::{
     self, Backend, KeeperPolicy, LeaseRows, LeaseRowsError, OpenError, OpenOptions, Opened,
-    SharedKeeper, StoreFiles, StoreUrl,
+    ServerId, SharedKeeper, StoreFiles, StoreUrl,
 };
 use crate::store::ServerStore;
 use crate::tls::{Certificates, Door, Protocol, TlsError};
@@ -29,6 +35,7 @@ use amadeus_proto::v1::admin_service_server::AdminServiceServer;
 use amadeus_proto::v1::auth_service_server::AuthServiceServer;
 use amadeus_proto::v1::graph_service_server::GraphServiceServer;
 use amadeus_proto::v1::liveness_service_server::LivenessServiceServer;
+use amadeus_proto::v1::nexus_service_server::NexusServiceServer;
 use amadeus_proto::v1::query_service_server::QueryServiceServer;
 use amadeus_proto::v1::user_service_server::UserServiceServer;
 use kg_core::commit::{Graph, HistoryLimits, Options};
@@ -77,6 +84,9 @@ pub enum ServeError {
     /// The rows of the leases cannot be opened.
     #[error("the rows of the leases cannot be opened: {0}")]
     Leases(#[from] LeaseRowsError),
+    /// The runs cannot be opened.
+    #[error("the runs cannot be opened: {0}")]
+    Runs(#[from] RunRowsError),
     /// Who may do what cannot be known.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -228,6 +238,21 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let graph: Arc<Graph> = (*app.part(GRAPH)?).clone();
     let metrics = app.part(METRICS)?;
     let access = Access::open(args, &opened, certificates.as_ref(), metrics.clone()).await?;
+    let events = Events::default();
+    let runs = Runs::new(RunParts {
+        rows: RunRows::open(&opened).await?,
+        kinds: StepKinds::standard(),
+        world: World {
+            graph: (*app.part(CONTEXT)?).clone(),
+            events: events.clone(),
+        },
+        owners: access.owners(args),
+        metrics: metrics.clone(),
+        clock: now_ms,
+        me: ServerId(seed()),
+        max_runs: args.max_runs,
+        kept: (args.keep_runs, KEPT.1),
+    });
     let grpc = listen(args.listen, "gRPC").await?;
     let http = listen(args.http, "HTTP").await?;
     let at = |listener: &TcpListener, wanted: SocketAddr| listener.local_addr().unwrap_or(wanted);
@@ -279,6 +304,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     });
 
     let store = Running {
+        runs: runs.clone(),
         graph: graph.clone(),
         leases_end,
         lease_keeper,
@@ -293,11 +319,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
             () = asked.begun() => Ok(()),
         };
         if let Err(error) = loaded {
-            access.end().await;
-            store.end().await;
+            store.end(access).await;
             return Err(error.into());
         }
     }
+
+    runs.start();
 
     let shutdown = app.part(SHUTDOWN)?;
     let health = app.part(HEALTH)?;
@@ -329,6 +356,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         &metrics,
         health_service,
         &access,
+        NexusRpc::new((*app.part(CONTEXT)?).clone(), runs.clone(), events.clone()),
         args,
         (*stopping).clone(),
     )?);
@@ -359,8 +387,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tracing::warn!("the grace period is over: calls that are still open are cut");
         calls.abort();
     }
-    access.end().await;
-    store.end().await;
+    store.end(access).await;
     http.abort();
     tracing::info!(revision = graph.revisions().0, "ended");
     ended
@@ -368,6 +395,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 
 /// What writes, once the store is open.
 struct Running {
+    runs: Runs,
     graph: Arc<Graph>,
     leases_end: Shutdown,
     lease_keeper: JoinHandle<()>,
@@ -378,8 +406,10 @@ struct Running {
 }
 
 impl Running {
-    /// Commits what was accepted, then closes the store.
-    async fn end(mut self) {
+    /// Stops the runs where they are and commits what was accepted, then closes the store.
+    async fn end(mut self, access: Access) {
+        self.runs.end().await;
+        access.end().await;
         self.leases_end.begin();
         let ended = tokio::time::timeout(LEAVING, &mut self.lease_keeper).await;
         if let Ok(Err(error)) = ended {
@@ -407,6 +437,7 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
     metrics: &Arc<Metrics>,
     health: tonic_health::pb::health_server::HealthServer<H>,
     access: &Access,
+    nexus: NexusRpc,
     args: &ServeArgs,
     stopping: Shutdown,
 ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<H>, ServeError> {
@@ -445,6 +476,9 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
         .add_service(
             LivenessServiceServer::new(LivenessRpc::new(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),
+        )
+        .add_service(
+            NexusServiceServer::new(nexus).max_decoding_message_size(MESSAGE_BYTES),
         )
         .add_service(
             AuthServiceServer::new(access.auth_rpc(context.clone()))

@@ -99,7 +99,7 @@ pub enum EventError {
 }
 
 /// The log of a store's events. Clones are further handles of the same one.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Events(());
 
 impl Events {

@@ -19,11 +19,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use amadeus_proto::v1;
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 use futures::FutureExt as _;
 use kg_core::error::Refusal;
-use kg_core::model::{EntityRef, Kind, Name, Object, PatternSpec};
-use kg_core::nexus::Plan;
+use kg_core::model::{EntityRef, Kind, Name, Object};
+use kg_core::nexus::{RunState, StepTypes};
 use prost::Message as _;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::OwnedSemaphorePermit;
@@ -31,12 +31,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tonic::Status;
 
+pub use host::child_id;
 pub use live::View;
 pub use watch::{Watch, Watched};
 
 use super::announcer::{Announcer, News};
-use super::failure;
-use super::inputs;
 use super::owner::Owners;
 use super::places::Places;
 use super::rows::{
@@ -47,7 +46,7 @@ use super::step::World;
 use super::steps::StepKinds;
 use crate::auth::Caller;
 use crate::metrics::Metrics;
-use crate::rpc::{from_proto, status, to_proto};
+use crate::rpc::{status, to_proto};
 use crate::shutdown::Shutdown;
 use crate::storage::ServerId;
 use live::Live;
@@ -134,7 +133,6 @@ pub struct Order {
 struct Parent {
     run: RunId,
     step: Arc<str>,
-    owner: OwnerId,
     depth: u32,
     /// The id of the new run.
     id: RunId,
@@ -173,6 +171,12 @@ impl Runs {
     #[must_use]
     pub fn kinds(&self) -> &StepKinds {
         &self.0.kinds
+    }
+
+    /// What definitions are held against.
+    #[must_use]
+    pub fn types(&self) -> StepTypes {
+        StepTypes::of(self.0.kinds.types())
     }
 
     /// What steps may use.
@@ -231,7 +235,6 @@ impl Runs {
         if !body.active {
             return Err(status::state(format!("{key} is not active: no run of it may begin")));
         }
-        let inputs = inputs::filled(&body.inputs, &order.inputs).map_err(status::faults)?;
         let definition = to_proto::pattern(entity, body);
         let id = parent.as_ref().map_or_else(new_id, |parent| parent.id.clone());
         let correlation = match &*order.correlation {
@@ -254,7 +257,8 @@ impl Runs {
             steps_total: to_proto::count(body.steps.len()),
             created_ms: (this.clock)(),
         };
-        let start = live::Start::of(about, definition, inputs).map_err(status::state)?;
+        let start = live::Start::of(about, definition, &self.types()).map_err(status::state)?;
+        let start = start.given(&order.inputs).map_err(status::faults)?;
         let new = NewRun {
             id: id.clone(),
             request: order.request,
@@ -279,7 +283,7 @@ impl Runs {
         let id = new.id.clone();
         match self.0.rows.begin(new, self.0.me).await.map_err(status::runs)? {
             Begun::New(key) => {
-                self.launch(Live::new(id.clone(), key, 1, start, None), entry);
+                self.launch(Live::new(id.clone(), key, 1, self.0.me, start), entry);
                 Ok(id)
             }
             Begun::Known(_, id) => Ok(id),
@@ -289,8 +293,10 @@ impl Runs {
 
     /// Gives a run its task. One of this id that has an older epoch is ended: its run was somebody else's meanwhile.
     fn launch(&self, live: Arc<Live>, entry: Option<OwnedSemaphorePermit>) {
-        if let Some(before) = self.0.live.insert(live.id.clone(), live.clone()) {
-            before.stop();
+        match self.0.live.entry(live.id.clone()) {
+            Entry::Occupied(before) if before.get().epoch >= live.epoch => return,
+            Entry::Occupied(mut before) => before.insert(live.clone()).stop(),
+            Entry::Vacant(place) => drop(place.insert(live.clone())),
         }
         let (runs, carried) = (self.clone(), live.clone());
         let task = tokio::spawn(async move {
@@ -324,7 +330,7 @@ impl Runs {
             return Ok(Some(live.view()));
         }
         let kept = self.0.rows.get(id).await.map_err(status::runs)?;
-        let view = kept.map(|kept| Live::of(&kept).map(|live| live.view_at(&kept.row)));
+        let view = kept.map(|kept| Live::of(&kept, &self.types()).map(|live| live.view_at(&kept.row)));
         view.transpose().map_err(|error| status::internal("reading a run", &error))
     }
 
@@ -467,8 +473,8 @@ impl Runs {
         if row.server != self.0.me || row.told {
             return Ok(());
         }
-        match Live::of(&kept) {
-            Ok(live) if row.ended_ms.is_some() => self.announce_end(&live),
+        match Live::of(&kept, &self.types()) {
+            Ok(live) if row.ended_ms.is_some() => carry::finish(self, &live).await,
             Ok(live) => self.launch(live, None),
             Err(error) => {
                 tracing::error!(run = %id, error, "a run cannot be read, and is left as it is");
@@ -501,7 +507,12 @@ impl Runs {
     fn count(&self) {
         let mut states = [0_usize; 3];
         for live in &self.0.live {
-            states[live.phase() as usize] += 1;
+            match live.phase() {
+                RunState::Queued => states[0] += 1,
+                RunState::Running => states[1] += 1,
+                RunState::Compensating => states[2] += 1,
+                RunState::Succeeded | RunState::Failed | RunState::Cancelled => {}
+            }
         }
         self.0.metrics.runs(states);
     }
@@ -524,13 +535,6 @@ impl Runs {
     }
 }
 
-/// What a definition comes to, as it is kept: its own faults were told when it was registered.
-fn parsed(definition: &v1::Pattern) -> Result<(Arc<PatternSpec>, Arc<Plan>), String> {
-    let spec = from_proto::pattern(definition).map_err(|fault| fault.to_string())?;
-    let plan = Plan::of(&spec).map_err(|faults| Refusal::Invalid(faults).to_string())?;
-    Ok((Arc::new(spec), Arc::new(plan)))
-}
-
 /// An id that nobody has.
 fn new_id() -> RunId {
     let mut bytes = [0; 16];
@@ -540,6 +544,13 @@ fn new_id() -> RunId {
         bytes[8..].copy_from_slice(&crate::app::seed().to_le_bytes());
     }
     RunId(format!("{:032x}", u128::from_le_bytes(bytes)).into())
+}
+
+/// Between 0 and 1, without 1.
+fn random() -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds")]
+    let bits = (crate::app::seed() >> 11) as f64;
+    bits / (1_u64 << 53) as f64
 }
 
 fn reused() -> Status {

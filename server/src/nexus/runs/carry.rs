@@ -27,7 +27,6 @@ use super::super::step::{RunInfo, StepCall};
 use super::host::{Host, Item};
 use super::live::Live;
 use super::{Runs, random};
-use crate::rpc::status;
 
 /// Elements of lists that may wait to be written.
 const ITEMS: usize = 64;
@@ -138,6 +137,8 @@ struct Carrier<'a> {
     info: Arc<RunInfo>,
     run: Run,
     cancels: watch::Receiver<Option<Cancel>>,
+    /// Whether a line says so already.
+    cancelled: bool,
     ending: watch::Receiver<bool>,
     /// Lines that are made and not handed over.
     made: Vec<Line>,
@@ -198,6 +199,7 @@ impl<'a> Carrier<'a> {
             info: Arc::new(info),
             run: live.fold(),
             cancels: live.cancels(),
+            cancelled: live.is_cancelled(),
             ending: runs.0.ending.subscribe(),
             made: Vec::new(),
             writing: FuturesOrdered::new(),
@@ -246,8 +248,8 @@ impl<'a> Carrier<'a> {
             let most = self.live.max_runs();
             tokio::select! {
                 biased;
-                _ = ending.wait_for(|ending| *ending) => return Err(Stop::Leaving),
-                _ = cancels.wait_for(Option::is_some) => {}
+                () = begun(ending) => return Err(Stop::Leaving),
+                () = asked(cancels) => {}
                 got = self.runs.0.places.run(&self.live.about.pattern, most) => place = Some(got),
             }
         }
@@ -264,10 +266,13 @@ impl<'a> Carrier<'a> {
     fn take_cancel(&mut self) -> Result<(), Stop> {
         let cancel = self.cancels.borrow_and_update().clone();
         match cancel {
-            Some(cancel) if !self.run.is_cancelled() && !self.run.state().has_ended() => self.make(What::CancelAsked {
-                actor: cancel.actor,
-                reason: cancel.reason,
-            }),
+            Some(cancel) if !self.cancelled && !self.run.state().has_ended() => {
+                self.cancelled = true;
+                self.make(What::CancelAsked {
+                    actor: cancel.actor,
+                    reason: cancel.reason,
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -391,7 +396,7 @@ impl<'a> Carrier<'a> {
         let handing = self.runs.0.rows.append(append);
         let appending: Appending = tokio::select! {
             handed = handing => handed.map_err(|_| Stop::Leaving)?,
-            _ = self.ending.wait_for(|ending| *ending) => return Err(Stop::Leaving),
+            () = begun(&mut self.ending) => return Err(Stop::Leaving),
         };
         let handed = Handed { lines, waiters };
         self.writing.push_back(async move { (appending.durable().await, handed) }.boxed());
@@ -403,7 +408,7 @@ impl<'a> Carrier<'a> {
         while !self.writing.is_empty() {
             tokio::select! {
                 Some((written, handed)) = self.writing.next() => self.show(written, handed)?,
-                _ = self.ending.wait_for(|ending| *ending) => return Err(Stop::Leaving),
+                () = begun(&mut self.ending) => return Err(Stop::Leaving),
             }
         }
         Ok(())
@@ -431,7 +436,7 @@ impl<'a> Carrier<'a> {
         });
         let (cancels, ending) = (&mut self.cancels, &mut self.ending);
         tokio::select! {
-            _ = ending.wait_for(|ending| *ending) => return Err(Stop::Leaving),
+            () = begun(ending) => return Err(Stop::Leaving),
             Some(ended) = self.attempts.join_next_with_id() => self.ended(ended)?,
             Some((written, handed)) = self.writing.next() => self.show(written, handed)?,
             Some(item) = self.items.1.recv() => self.item(item).await?,
@@ -544,7 +549,7 @@ impl<'a> Carrier<'a> {
             return Ok(());
         };
         let told = outcome.as_ref().err().map_or("OK", |failure| &*failure.code);
-        self.runs.0.metrics.step_ended(under.kind, status::known_code(told));
+        self.runs.0.metrics.step_ended(under.kind, failure::known(told));
         let now_ms = (self.runs.0.clock)();
         let what = if under.undo {
             self.run.undo_outcome(under.step, under.attempt, outcome, now_ms, random())
@@ -568,6 +573,16 @@ impl<'a> Carrier<'a> {
 
 fn is_start(what: &What) -> bool {
     matches!(what, What::StepStarted { .. } | What::CompensationStarted { .. })
+}
+
+/// Returns when the server ends.
+async fn begun(ending: &mut watch::Receiver<bool>) {
+    let _ = ending.wait_for(|ending| *ending).await;
+}
+
+/// Returns when somebody wants the run to end.
+async fn asked(cancels: &mut watch::Receiver<Option<Cancel>>) {
+    let _ = cancels.wait_for(Option::is_some).await;
 }
 
 async fn at(wake: Option<Instant>) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use kg_core::limits::PATTERN_DEPTH;
-use kg_core::model::{Name, Object, Value, object_json};
+use kg_core::model::{Name, Object, Value};
 use kg_core::nexus::Failure;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -170,7 +170,7 @@ impl Host {
     ) -> Result<(), Failure> {
         let name = Name::parse("target", pattern);
         let name = name.map_err(|fault| failure::of(Code::InvalidArgument, fault.to_string()))?;
-        let body = xxh3_64(format!("{pattern}\n{}", object_json(&inputs)).as_bytes());
+        let body = xxh3_64(format!("{pattern}\n{}", Value::Object(inputs.clone()).to_json()).as_bytes());
         let order = Order {
             caller: self.caller.clone(),
             pattern: name,

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use amadeus_proto::v1;
+use kg_core::error::{Fault, Refusal};
 use kg_core::model::Object;
 use kg_core::nexus::{Line, Plan, Run, RunFacts, RunState, StepTypes, WrongLine};
 use prost::Message as _;
@@ -74,18 +75,23 @@ impl Start {
     pub(super) fn of(
         about: About,
         definition: v1::Pattern,
-        inputs: Object,
         types: &StepTypes,
     ) -> Result<Self, String> {
         let spec = from_proto::pattern(&definition).map_err(|fault| fault.to_string())?;
         let plan = Plan::of(&spec, types);
-        let plan = plan.map_err(|faults| kg_core::error::Refusal::Invalid(faults).to_string())?;
+        let plan = plan.map_err(|faults| Refusal::Invalid(faults).to_string())?;
         Ok(Self {
             about: Arc::new(about),
             definition,
-            inputs,
+            inputs: Object::new(),
             plan: Arc::new(plan),
         })
+    }
+
+    /// With what it is given, and defaults for the rest.
+    pub(super) fn given(mut self, inputs: &Object) -> Result<Self, Vec<Fault>> {
+        self.inputs = self.plan.inputs(inputs)?;
+        Ok(self)
     }
 }
 
@@ -124,7 +130,8 @@ impl Live {
         let inputs = prost_types::Struct::decode(&*kept.inputs).map_err(|e| e.to_string())?;
         let inputs = from_proto::object("inputs", Some(&inputs)).map_err(|e| e.to_string())?;
         let row = &kept.row;
-        let start = Start::of(row.about.clone(), definition, inputs, types)?;
+        let mut start = Start::of(row.about.clone(), definition, types)?;
+        start.inputs = inputs;
         let live = Self::new(row.id.clone(), row.key, row.epoch, row.server, start);
         for line in &kept.lines {
             let line = Line::decode(line).map_err(|e| e.to_string())?;
@@ -143,6 +150,22 @@ impl Live {
         drop(shown);
         self.changed.send_replace(line.seq);
         Ok(())
+    }
+
+    /// How many runs of its pattern there may be at once; 0: any number.
+    pub(super) fn max_runs(&self) -> u32 {
+        self.definition.max_runs
+    }
+
+    /// How many steps of a class.
+    pub(super) fn class_limit(&self, class: &str) -> u32 {
+        self.definition.classes.get(class).copied().unwrap_or(1)
+    }
+
+    /// Whether its journal says that somebody wants it to end.
+    pub(super) fn is_cancelled(&self) -> bool {
+        let shown = lock(&self.shown);
+        shown.lines.iter().any(|line| line.what == "run_cancel_asked")
     }
 
     /// How far it is.
