@@ -8,13 +8,13 @@ use crate::access::{Access, AccessError};
 use crate::committer::CommitterTask;
 use crate::config::{Config, ConfigError, Reflection, ServeArgs};
 use crate::connection::Peer;
+use crate::events::Events;
 use crate::health::Health;
 use crate::hints::{AddressError, Hints};
 use crate::http::{Shown, routes};
 use crate::layer::CallLayer;
 use crate::liveness::LeaseKeeper;
 use crate::load::{LoadError, load};
-use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::nexus::Runs;
 use crate::nexus::rows::{RunRows, RunRowsError};
@@ -477,9 +477,7 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
             LivenessServiceServer::new(LivenessRpc::new(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),
         )
-        .add_service(
-            NexusServiceServer::new(nexus).max_decoding_message_size(MESSAGE_BYTES),
-        )
+        .add_service(NexusServiceServer::new(nexus).max_decoding_message_size(MESSAGE_BYTES))
         .add_service(
             AuthServiceServer::new(access.auth_rpc(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),

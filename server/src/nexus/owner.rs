@@ -77,7 +77,8 @@ impl Owners {
         let keys = users.list_keys(&user, false, None, KEYS, clock()).await;
         let keys = keys.map_err(|error| unreachable(&error))?;
         let key = keys.into_iter().find(|key| key.name == name);
-        let key = key.ok_or_else(|| failure::of(Code::Unauthenticated, "the key is no longer good"))?;
+        let key =
+            key.ok_or_else(|| failure::of(Code::Unauthenticated, "the key is no longer good"))?;
         Ok(OwnerId::Key(user, key.id))
     }
 
@@ -96,7 +97,11 @@ impl Owners {
                 };
                 Arc::new(principal)
             }
-            Kind::Known { users, clock, found } => {
+            Kind::Known {
+                users,
+                clock,
+                found,
+            } => {
                 // Copied out: nothing of the map is held while the store is asked.
                 let before = found.get(owner).map(|entry| entry.value().clone());
                 match before.filter(|(when, _)| when.elapsed() < GOOD_FOR) {

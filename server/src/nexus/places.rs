@@ -74,7 +74,8 @@ impl Places {
 
     /// Forgets bounds that nobody holds.
     pub fn tidy(&self) {
-        self.of_patterns.retain(|_, places| Arc::strong_count(places) > 1);
+        self.of_patterns
+            .retain(|_, places| Arc::strong_count(places) > 1);
     }
 
     fn bound(&self, pattern: &Arc<str>, class: &Arc<str>, most: u32) -> Arc<Semaphore> {

@@ -197,12 +197,26 @@ impl Runs {
     /// What `ExecutePattern` says.
     pub async fn begin(&self, order: Order) -> Result<RunId, Status> {
         if let Some(request) = &order.request {
-            let known = self.0.rows.by_request(request).await.map_err(status::runs)?;
+            let known = self
+                .0
+                .rows
+                .by_request(request)
+                .await
+                .map_err(status::runs)?;
             if let Some((id, body)) = known {
-                return if body == order.body { Ok(id) } else { Err(reused()) };
+                return if body == order.body {
+                    Ok(id)
+                } else {
+                    Err(reused())
+                };
             }
         }
-        let owner = self.0.owners.of(&order.caller).await.map_err(|e| status::failed(&e))?;
+        let owner = self
+            .0
+            .owners
+            .of(&order.caller)
+            .await
+            .map_err(|e| status::failed(&e))?;
         self.begin_for(order, owner, None).await
     }
 
@@ -233,10 +247,14 @@ impl Runs {
             }));
         }
         if !body.active {
-            return Err(status::state(format!("{key} is not active: no run of it may begin")));
+            return Err(status::state(format!(
+                "{key} is not active: no run of it may begin"
+            )));
         }
         let definition = to_proto::pattern(entity, body);
-        let id = parent.as_ref().map_or_else(new_id, |parent| parent.id.clone());
+        let id = parent
+            .as_ref()
+            .map_or_else(new_id, |parent| parent.id.clone());
         let correlation = match &*order.correlation {
             "" => id.0.clone(),
             _ => order.correlation.clone(),
@@ -251,8 +269,12 @@ impl Runs {
             owner,
             reason: order.reason,
             correlation,
-            parent: parent.as_ref().map_or_else(|| "".into(), |parent| parent.run.0.clone()),
-            parent_step: parent.as_ref().map_or_else(|| "".into(), |parent| parent.step.clone()),
+            parent: parent
+                .as_ref()
+                .map_or_else(|| "".into(), |parent| parent.run.0.clone()),
+            parent_step: parent
+                .as_ref()
+                .map_or_else(|| "".into(), |parent| parent.step.clone()),
             depth: parent.as_ref().map_or(0, |parent| parent.depth),
             steps_total: to_proto::count(body.steps.len()),
             created_ms: (this.clock)(),
@@ -281,7 +303,13 @@ impl Runs {
         entry: Option<OwnedSemaphorePermit>,
     ) -> Result<RunId, Status> {
         let id = new.id.clone();
-        match self.0.rows.begin(new, self.0.me).await.map_err(status::runs)? {
+        match self
+            .0
+            .rows
+            .begin(new, self.0.me)
+            .await
+            .map_err(status::runs)?
+        {
             Begun::New(key) => {
                 self.launch(Live::new(id.clone(), key, 1, self.0.me, start), entry);
                 Ok(id)
@@ -330,8 +358,10 @@ impl Runs {
             return Ok(Some(live.view()));
         }
         let kept = self.0.rows.get(id).await.map_err(status::runs)?;
-        let view = kept.map(|kept| Live::of(&kept, &self.types()).map(|live| live.view_at(&kept.row)));
-        view.transpose().map_err(|error| status::internal("reading a run", &error))
+        let view =
+            kept.map(|kept| Live::of(&kept, &self.types()).map(|live| live.view_at(&kept.row)));
+        view.transpose()
+            .map_err(|error| status::internal("reading a run", &error))
     }
 
     /// What the rows say of a run, without its journal.
@@ -388,9 +418,19 @@ impl Runs {
         Ok(())
     }
 
+    /// Returns when this server carries a run out no more.
+    pub async fn ended_here(&self, id: &RunId) {
+        if let Some(live) = self.live(&id.0) {
+            live.gone().await;
+        }
+    }
+
     fn live(&self, id: &str) -> Option<Arc<Live>> {
         // Copied out: no guard of the table outlives this line.
-        self.0.live.get(&RunId(id.into())).map(|live| live.value().clone())
+        self.0
+            .live
+            .get(&RunId(id.into()))
+            .map(|live| live.value().clone())
     }
 
     /// Runs that this server carries out, or has waiting.
@@ -406,7 +446,12 @@ impl Runs {
         if let Some(keeper) = keeper {
             keeper.abort();
         }
-        let all: Vec<Arc<Live>> = self.0.live.iter().map(|live| live.value().clone()).collect();
+        let all: Vec<Arc<Live>> = self
+            .0
+            .live
+            .iter()
+            .map(|live| live.value().clone())
+            .collect();
         let stopped = async {
             for live in &all {
                 live.gone().await;
@@ -447,7 +492,9 @@ impl Runs {
         let rows = &self.0.rows;
         for (key, cancel) in rows.beat(self.0.me).await?.cancels {
             let all = self.0.live.iter();
-            let live = all.map(|live| live.value().clone()).find(|live| live.key == key);
+            let live = all
+                .map(|live| live.value().clone())
+                .find(|live| live.key == key);
             if let Some(live) = live {
                 live.cancel(cancel);
             }

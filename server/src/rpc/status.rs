@@ -347,8 +347,13 @@ pub fn runs(error: RunRowsError) -> Status {
 #[must_use]
 pub fn failed(failure: &Failure) -> Status {
     let codes = (1..=16).map(Code::from_i32);
-    let code = codes.into_iter().find(|code| code_name(*code) == &*failure.code);
-    Status::new(code.unwrap_or(Code::Unknown), cut(failure.message.to_string(), TEXT_BYTES))
+    let code = codes
+        .into_iter()
+        .find(|code| code_name(*code) == &*failure.code);
+    Status::new(
+        code.unwrap_or(Code::Unknown),
+        cut(failure.message.to_string(), TEXT_BYTES),
+    )
 }
 
 /// Nobody is signed in.

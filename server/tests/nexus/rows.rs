@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use amadeus::auth::UserId;
 use amadeus::nexus::rows::{
-    About, Append, Begun, Cancel, Fenced, LEASE, NewRun, OwnerId, Progress, RunFilter, RunId, RunKey,
-    RunRows, Statistics,
+    About, Append, Begun, Cancel, Fenced, LEASE, NewRun, OwnerId, Progress, RunFilter, RunId,
+    RunKey, RunRows, Statistics,
 };
 use amadeus::storage::{OpenOptions, Opened, ServerId, open};
 use kg_core::nexus::RunState;
@@ -57,7 +57,10 @@ struct Shared(&'static Postgres, Vec<Opened>);
 impl Subject for Shared {
     async fn fresh(&mut self) -> [RunRows; 2] {
         let url = self.0.database();
-        [rows_of(&url, &mut self.1).await, rows_of(&url, &mut self.1).await]
+        [
+            rows_of(&url, &mut self.1).await,
+            rows_of(&url, &mut self.1).await,
+        ]
     }
 }
 
@@ -146,7 +149,11 @@ fn lines(run: RunKey, epoch: u32, seq: u32, texts: &[&str], state: RunState) -> 
 }
 
 async fn append(rows: &RunRows, append: Append) -> Result<(), Fenced> {
-    rows.append(append).await.expect("it is open").durable().await
+    rows.append(append)
+        .await
+        .expect("it is open")
+        .durable()
+        .await
 }
 
 async fn a_run_is_kept_as_it_was_begun([rows, other]: [RunRows; 2]) {
@@ -156,16 +163,25 @@ async fn a_run_is_kept_as_it_was_begun([rows, other]: [RunRows; 2]) {
     assert_eq!((kept.row.key, kept.row.epoch, kept.row.server), (key, 1, A));
     assert_eq!(kept.row.about, new("a", None).about);
     assert_eq!(kept.row.state, RunState::Queued);
-    assert_eq!((&*kept.inputs, &*kept.definition), (&b"inputs"[..], &b"definition"[..]));
+    assert_eq!(
+        (&*kept.inputs, &*kept.definition),
+        (&b"inputs"[..], &b"definition"[..])
+    );
     assert!(kept.lines.is_empty() && kept.row.cancel.is_none() && !kept.row.told);
 }
 
 async fn one_request_begins_one_run([rows, other]: [RunRows; 2]) {
     let asked = |id: String, rows: RunRows| async move {
-        rows.begin(new(&id, Some("alice once")), A).await.expect("reached")
+        rows.begin(new(&id, Some("alice once")), A)
+            .await
+            .expect("reached")
     };
     let many = (0..64).map(|i| {
-        let rows = if i % 2 == 0 { rows.clone() } else { other.clone() };
+        let rows = if i % 2 == 0 {
+            rows.clone()
+        } else {
+            other.clone()
+        };
         tokio::spawn(asked(format!("r{i}"), rows))
     });
     let (mut begun, mut known) = (Vec::new(), Vec::new());
@@ -187,13 +203,23 @@ async fn one_request_begins_one_run([rows, other]: [RunRows; 2]) {
 async fn lines_are_read_back_in_order([rows, other]: [RunRows; 2]) {
     let key = begin(&rows, "a", A).await;
     // Handed over without waiting, and one that is waited for.
-    let first = rows.append(lines(key, 1, 1, &["1", "2"], RunState::Running)).await;
-    let second = rows.append(lines(key, 1, 3, &["3"], RunState::Running)).await;
+    let first = rows
+        .append(lines(key, 1, 1, &["1", "2"], RunState::Running))
+        .await;
+    let second = rows
+        .append(lines(key, 1, 3, &["3"], RunState::Running))
+        .await;
     drop(first);
     second.expect("open").durable().await.expect("written");
-    append(&rows, lines(key, 1, 4, &["", "5"], RunState::Running)).await.expect("written");
+    append(&rows, lines(key, 1, 4, &["", "5"], RunState::Running))
+        .await
+        .expect("written");
     let kept = other.get("a").await.expect("reached").expect("there");
-    let texts: Vec<_> = kept.lines.iter().map(|l| String::from_utf8_lossy(l)).collect();
+    let texts: Vec<_> = kept
+        .lines
+        .iter()
+        .map(|l| String::from_utf8_lossy(l))
+        .collect();
     assert_eq!(texts, ["1", "2", "3", "", "5"]);
     assert_eq!((kept.row.last_seq, kept.row.steps_done), (5, 4));
     let last = other.lines(key, 5).await.expect("reached");
@@ -206,25 +232,37 @@ async fn who_has_another_epoch_writes_nothing([rows, other]: [RunRows; 2]) {
     let fine = begin(&rows, "b", A).await;
     assert_eq!(adopt(&other, B).await, ["a", "b"]);
     let (late, fresh) = (
-        rows.append(lines(key, 1, 1, &["late"], RunState::Running)).await.expect("open"),
-        rows.append(lines(fine, 2, 1, &["fine"], RunState::Running)).await.expect("open"),
+        rows.append(lines(key, 1, 1, &["late"], RunState::Running))
+            .await
+            .expect("open"),
+        rows.append(lines(fine, 2, 1, &["fine"], RunState::Running))
+            .await
+            .expect("open"),
     );
     assert_eq!(late.durable().await, Err(Fenced::MovedOn));
     assert_eq!(fresh.durable().await, Ok(()));
     assert!(rows.lines(key, 1).await.expect("reached").is_empty());
     let gap = append(&rows, lines(key, 2, 7, &["gap"], RunState::Running)).await;
     assert_eq!(gap, Err(Fenced::Broken));
-    let nobody = append(&rows, lines(RunKey(99_999), 1, 1, &["x"], RunState::Running)).await;
+    let nobody = append(
+        &rows,
+        lines(RunKey(99_999), 1, 1, &["x"], RunState::Running),
+    )
+    .await;
     assert_eq!(nobody, Err(Fenced::MovedOn));
 }
 
 async fn a_write_that_is_repeated_is_made_once([rows, _]: [RunRows; 2]) {
     let key = begin(&rows, "a", A).await;
     for _ in 0..3 {
-        append(&rows, lines(key, 1, 1, &["1"], RunState::Running)).await.expect("there");
+        append(&rows, lines(key, 1, 1, &["1"], RunState::Running))
+            .await
+            .expect("there");
     }
     for _ in 0..3 {
-        append(&rows, lines(key, 1, 2, &["2"], RunState::Failed)).await.expect("there");
+        append(&rows, lines(key, 1, 2, &["2"], RunState::Failed))
+            .await
+            .expect("there");
     }
     assert_eq!(rows.lines(key, 1).await.expect("reached").len(), 2);
     let counted = rows.statistics("settle").await.expect("reached");
@@ -242,18 +280,31 @@ async fn a_write_that_is_repeated_is_made_once([rows, _]: [RunRows; 2]) {
 
 async fn a_thousand_runs_count_exactly([rows, other]: [RunRows; 2]) {
     let tasks = (0..1_000).map(|i| {
-        let rows = if i % 2 == 0 { rows.clone() } else { other.clone() };
+        let rows = if i % 2 == 0 {
+            rows.clone()
+        } else {
+            other.clone()
+        };
         tokio::spawn(async move {
             let key = begin(&rows, &format!("r{i}"), A).await;
-            let state = if i % 10 == 0 { RunState::Cancelled } else { RunState::Succeeded };
-            append(&rows, lines(key, 1, 1, &["end"], state)).await.expect("written");
+            let state = if i % 10 == 0 {
+                RunState::Cancelled
+            } else {
+                RunState::Succeeded
+            };
+            append(&rows, lines(key, 1, 1, &["end"], state))
+                .await
+                .expect("written");
         })
     });
     for task in futures::future::join_all(tasks).await {
         task.expect("it ends");
     }
     let counted = other.statistics("settle").await.expect("reached");
-    assert_eq!((counted.usage, counted.succeeded, counted.cancelled), (1_000, 900, 100));
+    assert_eq!(
+        (counted.usage, counted.succeeded, counted.cancelled),
+        (1_000, 900, 100)
+    );
     assert_eq!((counted.total_ms, counted.failed), (250_000, 0));
     assert_eq!(rows.statistics("no such").await, Ok(Statistics::default()));
 }
@@ -269,9 +320,13 @@ async fn what_nobody_carries_out_is_adopted_once([rows, other]: [RunRows; 2]) {
         begin(&rows, &format!("r{i:02}"), A).await;
     }
     let ended = begin(&rows, "ended", A).await;
-    append(&rows, lines(ended, 1, 1, &["end"], RunState::Succeeded)).await.expect("written");
+    append(&rows, lines(ended, 1, 1, &["end"], RunState::Succeeded))
+        .await
+        .expect("written");
     let told = begin(&rows, "told", A).await;
-    append(&rows, lines(told, 1, 1, &["end"], RunState::Succeeded)).await.expect("written");
+    append(&rows, lines(told, 1, 1, &["end"], RunState::Succeeded))
+        .await
+        .expect("written");
     rows.told(told).await;
     // Behind it in the same queue.
     begin(&rows, "last", A).await;
@@ -310,9 +365,14 @@ async fn a_cancel_is_told_to_the_owner([rows, other]: [RunRows; 2]) {
     assert_eq!(other.ask_cancel("none", &cancel).await, Ok(false));
     let told = rows.beat(A).await.expect("reached").cancels;
     assert_eq!(told, [(key, cancel.clone())]);
-    append(&rows, lines(key, 1, 1, &["end"], RunState::Cancelled)).await.expect("written");
+    append(&rows, lines(key, 1, 1, &["end"], RunState::Cancelled))
+        .await
+        .expect("written");
     assert!(rows.beat(A).await.expect("reached").cancels.is_empty());
-    assert_eq!(rows.row("a").await.expect("reached").expect("there").cancel, Some(cancel));
+    assert_eq!(
+        rows.row("a").await.expect("reached").expect("there").cancel,
+        Some(cancel)
+    );
 }
 
 async fn lists_are_filtered_and_go_on([rows, other]: [RunRows; 2]) {
@@ -326,12 +386,19 @@ async fn lists_are_filtered_and_go_on([rows, other]: [RunRows; 2]) {
     let Ok(Begun::New(key)) = rows.begin(child, A).await else {
         panic!("it is new")
     };
-    append(&rows, lines(key, 1, 1, &["end"], RunState::Succeeded)).await.expect("written");
+    append(&rows, lines(key, 1, 1, &["end"], RunState::Succeeded))
+        .await
+        .expect("written");
     let ids = |filter: RunFilter, limit| {
         let other = other.clone();
         async move {
             let rows = other.list(&filter, limit).await.expect("reached");
-            (rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), rows.last().map(|row| row.key))
+            (
+                rows.iter()
+                    .map(|row| row.id.to_string())
+                    .collect::<Vec<_>>(),
+                rows.last().map(|row| row.key),
+            )
         }
     };
     let (first, before) = ids(RunFilter::default(), 3).await;
@@ -342,13 +409,55 @@ async fn lists_are_filtered_and_go_on([rows, other]: [RunRows; 2]) {
     };
     assert_eq!(ids(next, 2).await.0, ["r4", "r3"]);
     for (filter, count) in [
-        (RunFilter { pattern: "settle".into(), ..RunFilter::default() }, 7),
-        (RunFilter { states: vec![RunState::Succeeded, RunState::Failed], ..RunFilter::default() }, 1),
-        (RunFilter { parent: "r0".into(), ..RunFilter::default() }, 1),
-        (RunFilter { correlation: "order r3".into(), ..RunFilter::default() }, 1),
-        (RunFilter { actor: "alice/ci".into(), ..RunFilter::default() }, 8),
-        (RunFilter { begun_by: Some("u1".into()), ..RunFilter::default() }, 7),
-        (RunFilter { begun_by: Some(String::new()), ..RunFilter::default() }, 1),
+        (
+            RunFilter {
+                pattern: "settle".into(),
+                ..RunFilter::default()
+            },
+            7,
+        ),
+        (
+            RunFilter {
+                states: vec![RunState::Succeeded, RunState::Failed],
+                ..RunFilter::default()
+            },
+            1,
+        ),
+        (
+            RunFilter {
+                parent: "r0".into(),
+                ..RunFilter::default()
+            },
+            1,
+        ),
+        (
+            RunFilter {
+                correlation: "order r3".into(),
+                ..RunFilter::default()
+            },
+            1,
+        ),
+        (
+            RunFilter {
+                actor: "alice/ci".into(),
+                ..RunFilter::default()
+            },
+            8,
+        ),
+        (
+            RunFilter {
+                begun_by: Some("u1".into()),
+                ..RunFilter::default()
+            },
+            7,
+        ),
+        (
+            RunFilter {
+                begun_by: Some(String::new()),
+                ..RunFilter::default()
+            },
+            1,
+        ),
     ] {
         assert_eq!(ids(filter.clone(), 100).await.0.len(), count, "{filter:?}");
     }
@@ -359,17 +468,26 @@ async fn what_is_old_or_too_many_is_trimmed_and_still_counted([rows, _]: [RunRow
     for i in 0..10 {
         let key = begin(&rows, &format!("r{i}"), A).await;
         if i != 1 {
-            append(&rows, lines(key, 1, 1, &["end"], RunState::Succeeded)).await.expect("written");
+            append(&rows, lines(key, 1, 1, &["end"], RunState::Succeeded))
+                .await
+                .expect("written");
             rows.told(key).await;
             ended.push(key);
         }
     }
     begin(&rows, "goes on", A).await;
     assert_eq!(rows.trim(0, 100).await, Ok(0));
-    assert_eq!(rows.trim(0, 4).await, Ok(5), "all but the newest four that ended");
+    assert_eq!(
+        rows.trim(0, 4).await,
+        Ok(5),
+        "all but the newest four that ended"
+    );
     assert_eq!(rows.get("r0").await, Ok(None));
     assert!(rows.lines(ended[0], 1).await.expect("reached").is_empty());
-    assert!(rows.get("r1").await.expect("reached").is_some(), "it goes on");
+    assert!(
+        rows.get("r1").await.expect("reached").is_some(),
+        "it goes on"
+    );
     assert_eq!(rows.trim(1_250, 100).await, Ok(0));
     assert_eq!(rows.trim(1_251, 100).await, Ok(4));
     assert_eq!(rows.statistics("settle").await.expect("reached").usage, 11);
@@ -382,12 +500,17 @@ async fn what_was_written_is_there_after_a_restart() {
     let mut kept = Vec::new();
     let rows = rows_of(&url, &mut kept).await;
     let key = begin(&rows, "a", A).await;
-    append(&rows, lines(key, 1, 1, &["1"], RunState::Running)).await.expect("written");
+    append(&rows, lines(key, 1, 1, &["1"], RunState::Running))
+        .await
+        .expect("written");
     rows.close().await;
     assert!(rows.get("a").await.is_err());
     kept.remove(0).backend.close().await.expect("it closes");
     let again = rows_of(&url, &mut kept).await;
-    assert_eq!(again.adopt(B, Duration::ZERO).await, Ok(vec![RunId("a".into())]));
+    assert_eq!(
+        again.adopt(B, Duration::ZERO).await,
+        Ok(vec![RunId("a".into())])
+    );
     let row = again.row("a").await.expect("reached").expect("there");
     assert_eq!((row.epoch, row.last_seq, row.server), (2, 1, B));
     let _: Arc<str> = row.about.pattern;

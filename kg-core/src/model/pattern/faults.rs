@@ -8,7 +8,7 @@ use super::super::value::{Object, Value};
 use super::{Compensation, PatternBody, PatternSpec, Retry, Step};
 use crate::error::Fault;
 use crate::limits::{
-    LIST_ENTRIES, PATTERN_VALUE_DEPTH, PATTERN_FIELDS, PROPERTIES_BYTES, RETRY_ATTEMPTS,
+    LIST_ENTRIES, PATTERN_FIELDS, PATTERN_VALUE_DEPTH, PROPERTIES_BYTES, RETRY_ATTEMPTS,
     RETRY_MULTIPLIER, RETRY_PAUSE_MS,
 };
 use crate::model::path::part;

@@ -54,7 +54,9 @@ impl Base {
                 }
             }
         };
-        timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(no_answer()))
+        timeout(PATIENCE, asking)
+            .await
+            .unwrap_or_else(|_| Err(no_answer()))
     }
 
     /// Removes what belongs to runs whose rows are gone, up to the last of these.
@@ -116,9 +118,9 @@ pub(super) fn failed(error: &sqlx::Error) -> RunRowsError {
     }
     match error {
         sqlx::Error::Io(e) if e.kind() == io::ErrorKind::StorageFull => RunRowsError::Full(said),
-        sqlx::Error::PoolTimedOut => RunRowsError::Unavailable(
-            "no connection to the database could be made in time".into(),
-        ),
+        sqlx::Error::PoolTimedOut => {
+            RunRowsError::Unavailable("no connection to the database could be made in time".into())
+        }
         sqlx::Error::PoolClosed => RunRowsError::Broken("they are closed".into()),
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::RowNotFound => {
             RunRowsError::Broken(said)

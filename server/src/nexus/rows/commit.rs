@@ -13,7 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::ask::{Base, PATIENCE, no_answer};
-use super::{Append, Begun, NewRun, Progress, RunKey, RunRowsError, Statistics, postgres, row, sqlite};
+use super::{
+    Append, Begun, NewRun, Progress, RunKey, RunRowsError, Statistics, postgres, row, sqlite,
+};
 use crate::storage::ServerId;
 
 /// Writes that may wait; whoever comes with one more waits outside.
@@ -190,7 +192,8 @@ impl Writer {
 
     /// Takes what waits, as far as it may share a transaction.
     fn gather(&mut self, first: Job) -> (Group, Begins, Answers) {
-        let (mut group, mut begins, mut answers) = (Group::default(), Begins::new(), Answers::new());
+        let (mut group, mut begins, mut answers) =
+            (Group::default(), Begins::new(), Answers::new());
         let mut places = HashMap::<RunKey, usize>::new();
         let (mut jobs, mut bytes) = (0, 0);
         let mut next = Some(first);
@@ -205,7 +208,9 @@ impl Writer {
                     bytes += append.lines.iter().map(Vec::len).sum::<usize>();
                     let place = places.get(&append.run).copied();
                     match place.and_then(|at| group.lines.get_mut(at)) {
-                        Some(before) if before.epoch != append.epoch || before.last + 1 != append.seq => {
+                        Some(before)
+                            if before.epoch != append.epoch || before.last + 1 != append.seq =>
+                        {
                             self.left = Some(Job::Append { append, answer });
                             break;
                         }

@@ -41,12 +41,16 @@ pub(super) async fn in_memory() -> Result<SqliteConnection, RunRowsError> {
 pub(super) async fn open(db: &Path, store_id: &str) -> Result<SqliteConnection, RunRowsError> {
     let path = beside(db, ".runs");
     let named = |error: RunRowsError| match error {
-        RunRowsError::Unavailable(what) => RunRowsError::Unavailable(format!("{}: {what}", path.display())),
+        RunRowsError::Unavailable(what) => {
+            RunRowsError::Unavailable(format!("{}: {what}", path.display()))
+        }
         RunRowsError::Full(what) => RunRowsError::Full(format!("{}: {what}", path.display())),
         RunRowsError::Broken(what) => RunRowsError::Broken(format!("{}: {what}", path.display())),
     };
     if path.symlink_metadata().is_err() {
-        create(&path, store_id).await.map_err(|e| named(failed(&e)))?;
+        create(&path, store_id)
+            .await
+            .map_err(|e| named(failed(&e)))?;
     }
     let connecting = options(&path)
         // Nobody else has to do with it. SQLite then needs no index that it shares, and holds its lock until the end.
@@ -67,11 +71,15 @@ pub(super) async fn open(db: &Path, store_id: &str) -> Result<SqliteConnection, 
 
 async fn check(connection: &mut SqliteConnection, store_id: &str) -> Result<(), RunRowsError> {
     let ask = async |connection: &mut SqliteConnection, pragma: &'static str| {
-        let asked = sqlx::query_scalar::<_, i64>(pragma).fetch_one(connection).await;
+        let asked = sqlx::query_scalar::<_, i64>(pragma)
+            .fetch_one(connection)
+            .await;
         asked.map_err(|e| failed(&e))
     };
     if ask(&mut *connection, "PRAGMA application_id").await? != APPLICATION_ID {
-        return Err(RunRowsError::Broken("it is a database of something else".into()));
+        return Err(RunRowsError::Broken(
+            "it is a database of something else".into(),
+        ));
     }
     let version = ask(&mut *connection, "PRAGMA user_version").await?;
     if version > MIGRATIONS.len() as i64 {
@@ -86,7 +94,9 @@ async fn check(connection: &mut SqliteConnection, store_id: &str) -> Result<(), 
     if checked != "ok" {
         return Err(RunRowsError::Broken(checked.replace('\n', " ")));
     }
-    migrate(connection, version, store_id).await.map_err(|e| failed(&e))?;
+    migrate(connection, version, store_id)
+        .await
+        .map_err(|e| failed(&e))?;
     let before: String = sqlx::query_scalar("SELECT store_id FROM about")
         .fetch_one(&mut *connection)
         .await

@@ -249,7 +249,9 @@ impl RunRows {
     /// [`RunRowsError`].
     pub async fn get(&self, id: &str) -> Result<Option<Kept>, RunRowsError> {
         let sql = concat!(
-            "SELECT ", row::columns!(), ", p.inputs, p.definition \
+            "SELECT ",
+            row::columns!(),
+            ", p.inputs, p.definition \
              FROM amadeus_runs r JOIN amadeus_run_plans p ON p.run = r.run WHERE r.id = $1"
         );
         let rows = self.base.all(sql, values![id]).await?;
@@ -283,7 +285,11 @@ impl RunRows {
     /// # Errors
     /// [`RunRowsError`].
     pub async fn row(&self, id: &str) -> Result<Option<RunRow>, RunRowsError> {
-        let sql = concat!("SELECT ", row::columns!(), " FROM amadeus_runs r WHERE r.id = $1");
+        let sql = concat!(
+            "SELECT ",
+            row::columns!(),
+            " FROM amadeus_runs r WHERE r.id = $1"
+        );
         let rows = self.base.all(sql, values![id]).await?;
         rows.first().map(row::run).transpose()
     }
@@ -307,10 +313,20 @@ impl RunRows {
     ///
     /// # Errors
     /// [`RunRowsError`].
-    pub async fn list(&self, filter: &RunFilter, limit: usize) -> Result<Vec<RunRow>, RunRowsError> {
-        let states: u64 = filter.states.iter().map(|state| 1 << row::number(*state)).sum();
+    pub async fn list(
+        &self,
+        filter: &RunFilter,
+        limit: usize,
+    ) -> Result<Vec<RunRow>, RunRowsError> {
+        let states: u64 = filter
+            .states
+            .iter()
+            .map(|state| 1 << row::number(*state))
+            .sum();
         let sql = concat!(
-            "SELECT ", row::columns!(), " FROM amadeus_runs r \
+            "SELECT ",
+            row::columns!(),
+            " FROM amadeus_runs r \
              WHERE ($1 = '' OR r.pattern = $1) AND ($2 = 0 OR (($2 >> CAST(r.state AS integer)) & 1) = 1) \
              AND ($3 = '' OR r.actor = $3) AND ($4 = '' OR r.correlation = $4) \
              AND ($5 = '' OR r.parent = $5) AND ($6 = 0 OR r.begun_by = $7) AND r.run < $8 \
@@ -327,7 +343,12 @@ impl RunRows {
             filter.before.map_or(u64::MAX, |key| key.0),
             limit as u64,
         ];
-        self.base.all(sql, values).await?.iter().map(row::run).collect()
+        self.base
+            .all(sql, values)
+            .await?
+            .iter()
+            .map(row::run)
+            .collect()
     }
 
     /// How a pattern has run.
@@ -387,7 +408,10 @@ impl RunRows {
                 },
             ))
         };
-        let cancels = rows.iter().map(cancel).collect::<Result<_, RunRowsError>>()?;
+        let cancels = rows
+            .iter()
+            .map(cancel)
+            .collect::<Result<_, RunRowsError>>()?;
         Ok(Beat { cancels })
     }
 
@@ -413,7 +437,9 @@ impl RunRows {
                         ) ORDER BY run LIMIT $2 FOR UPDATE SKIP LOCKED \
                     ) RETURNING id, run";
                 let silent_ms = silent.as_millis() as u64;
-                self.base.all(sql, values![me, AT_ONCE as u64, silent_ms]).await?
+                self.base
+                    .all(sql, values![me, AT_ONCE as u64, silent_ms])
+                    .await?
             }
         };
         let mut adopted = Vec::with_capacity(rows.len());
@@ -442,7 +468,9 @@ impl RunRows {
     pub async fn mine(&self, me: ServerId) -> Result<Vec<RunId>, RunRowsError> {
         let sql = "SELECT id FROM amadeus_runs WHERE told = 0 AND owner = $1 ORDER BY run";
         let rows = self.base.all(sql, values![me]).await?;
-        rows.iter().map(|row| Ok(RunId(row.text(0)?.into()))).collect()
+        rows.iter()
+            .map(|row| Ok(RunId(row.text(0)?.into())))
+            .collect()
     }
 
     /// Lets go of all that is mine, so that others take it over at once.
@@ -468,8 +496,14 @@ impl RunRows {
                     (SELECT run FROM amadeus_runs WHERE ended_ms IS NOT NULL ORDER BY run DESC LIMIT 1 OFFSET $2), 0) \
                 ) ORDER BY run LIMIT $3 \
             ) RETURNING run";
-        let gone = self.base.all(sql, values![before_ms, keep, AT_ONCE as u64]).await?;
-        let keys = gone.iter().map(|row| row.number(0)).collect::<Result<Vec<_>, _>>()?;
+        let gone = self
+            .base
+            .all(sql, values![before_ms, keep, AT_ONCE as u64])
+            .await?;
+        let keys = gone
+            .iter()
+            .map(|row| row.number(0))
+            .collect::<Result<Vec<_>, _>>()?;
         self.base.forget(&keys).await?;
         Ok(keys.len())
     }

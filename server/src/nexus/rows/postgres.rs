@@ -22,7 +22,9 @@ pub(super) async fn commit(pool: &PgPool, group: &Group) -> Result<Done, RunRows
 
 async fn transaction(connection: &mut PgConnection, group: &Group) -> Result<Done, sqlx::Error> {
     // Each statement must see what was committed before it began, whatever the database has for its default.
-    let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    let mut tx = connection
+        .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")
+        .await?;
     let (begun, new) = begin(&mut tx, &group.new).await?;
     let (written, ended) = append(&mut tx, group).await?;
     for (pattern, of) in counted(new.into_iter(), &ended) {
@@ -56,10 +58,13 @@ async fn begin<'a>(
             $9::bytea[], $10::bigint[], $11::bigint[]) WITH ORDINALITY \
             AS n (id, request, body, pattern, actor, begun_by, correlation, parent, about, owner, created_ms, place) \
         ORDER BY n.place ON CONFLICT DO NOTHING RETURNING id, run";
-    let texts = |of: fn(&NewRun) -> String| group.iter().map(|(new, _)| of(new)).collect::<Vec<_>>();
+    let texts =
+        |of: fn(&NewRun) -> String| group.iter().map(|(new, _)| of(new)).collect::<Vec<_>>();
     let numbers = |of: fn(&NewRun) -> i64| group.iter().map(|(new, _)| of(new)).collect::<Vec<_>>();
-    let requests: Vec<Option<String>> =
-        group.iter().map(|(new, _)| new.request.as_deref().map(plain)).collect();
+    let requests: Vec<Option<String>> = group
+        .iter()
+        .map(|(new, _)| new.request.as_deref().map(plain))
+        .collect();
     let rests: Vec<Vec<u8>> = group.iter().map(|(new, _)| row::rest(&new.about)).collect();
     let owners: Vec<i64> = group.iter().map(|(_, me)| me.0.cast_signed()).collect();
     let rows = sqlx::query(sql)
@@ -130,7 +135,11 @@ async fn append(
     }
     let numbers = |of: fn(&Lines) -> i64| group.lines.iter().map(of).collect::<Vec<_>>();
     let texts = |of: fn(&Lines) -> String| group.lines.iter().map(of).collect::<Vec<_>>();
-    let ends: Vec<Option<i64>> = group.lines.iter().map(|l| l.now.ended_ms.map(u64::cast_signed)).collect();
+    let ends: Vec<Option<i64>> = group
+        .lines
+        .iter()
+        .map(|l| l.now.ended_ms.map(u64::cast_signed))
+        .collect();
     let bodies: Vec<&[u8]> = group.lines.iter().map(|lines| &*lines.body).collect();
     let sql = "WITH new AS ( \
             SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
@@ -161,7 +170,10 @@ async fn append(
         let run = RunKey(row.try_get::<i64, _>(0)?.cast_unsigned());
         written.insert(run, Written::Now);
         let (created, end): (i64, Option<i64>) = (row.try_get(2)?, row.try_get(3)?);
-        let state = group.lines.iter().find(|lines| lines.run == run && end.is_some());
+        let state = group
+            .lines
+            .iter()
+            .find(|lines| lines.run == run && end.is_some());
         if let (Some(end), Some(lines)) = (end, state) {
             ended.push(Ended {
                 pattern: row.try_get(1)?,
@@ -199,6 +211,8 @@ async fn count(tx: &mut PgConnection, pattern: String, of: Statistics) -> Result
         of.last_ms,
     ];
     let query = sqlx::query(sql).bind(pattern);
-    let query = numbers.into_iter().fold(query, |query, n| query.bind(n.cast_signed()));
+    let query = numbers
+        .into_iter()
+        .fold(query, |query, n| query.bind(n.cast_signed()));
     query.execute(tx).await.map(drop)
 }

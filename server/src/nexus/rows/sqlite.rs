@@ -34,7 +34,10 @@ pub(super) async fn commit(
     }
 }
 
-async fn transaction(connection: &mut SqliteConnection, group: &Group) -> Result<Done, sqlx::Error> {
+async fn transaction(
+    connection: &mut SqliteConnection,
+    group: &Group,
+) -> Result<Done, sqlx::Error> {
     run(connection, "BEGIN IMMEDIATE").await?;
     let (begun, new) = begin(connection, &group.new).await?;
     let (written, ended) = append(connection, group).await?;
@@ -43,13 +46,17 @@ async fn transaction(connection: &mut SqliteConnection, group: &Group) -> Result
         count(connection, counted).await?;
     }
     for told in group.told.chunks(ROWS_AT_ONCE) {
-        let mut sql = QueryBuilder::<Sqlite>::new("UPDATE amadeus_runs SET told = 1 WHERE run IN (");
+        let mut sql =
+            QueryBuilder::<Sqlite>::new("UPDATE amadeus_runs SET told = 1 WHERE run IN (");
         let mut keys = sql.separated(", ");
         for run in told {
             keys.push_bind(run.0.cast_signed());
         }
         sql.push(")");
-        sql.build().persistent(told.len() == 1).execute(&mut *connection).await?;
+        sql.build()
+            .persistent(told.len() == 1)
+            .execute(&mut *connection)
+            .await?;
     }
     run(connection, "COMMIT").await?;
     Ok(Done { begun, written })
@@ -86,7 +93,11 @@ async fn begin<'a>(
             .push("0");
     });
     sql.push(" ON CONFLICT DO NOTHING RETURNING id, run");
-    let rows = sql.build().persistent(group.len() == 1).fetch_all(&mut *connection).await?;
+    let rows = sql
+        .build()
+        .persistent(group.len() == 1)
+        .fetch_all(&mut *connection)
+        .await?;
     let mut keys = HashMap::<String, i64>::new();
     for row in &rows {
         keys.insert(row.try_get(0)?, row.try_get(1)?);
@@ -115,9 +126,16 @@ async fn put_plans(
 ) -> Result<(), sqlx::Error> {
     let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO amadeus_run_plans ");
     sql.push_values(plans, |mut values, (key, new)| {
-        values.push_bind(key).push_bind(&*new.inputs).push_bind(&*new.definition);
+        values
+            .push_bind(key)
+            .push_bind(&*new.inputs)
+            .push_bind(&*new.definition);
     });
-    sql.build().persistent(plans.len() == 1).execute(connection).await.map(drop)
+    sql.build()
+        .persistent(plans.len() == 1)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 async fn known(connection: &mut SqliteConnection, new: &NewRun) -> Result<Begun, sqlx::Error> {
@@ -145,7 +163,9 @@ async fn append(
     if group.lines.is_empty() {
         return Ok((written, ended));
     }
-    let mut sql = QueryBuilder::<Sqlite>::new("WITH new (run, epoch, first, last, state, done, code, message, ended_ms) AS (");
+    let mut sql = QueryBuilder::<Sqlite>::new(
+        "WITH new (run, epoch, first, last, state, done, code, message, ended_ms) AS (",
+    );
     sql.push_values(&group.lines, |mut values, lines| {
         values
             .push_bind(lines.run.0.cast_signed())
@@ -165,11 +185,19 @@ async fn append(
          AND amadeus_runs.ended_ms IS NULL RETURNING run, pattern, created_ms, ended_ms",
     );
     let one = group.lines.len() == 1;
-    for row in sql.build().persistent(one).fetch_all(&mut *connection).await? {
+    for row in sql
+        .build()
+        .persistent(one)
+        .fetch_all(&mut *connection)
+        .await?
+    {
         let run = RunKey(row.try_get::<i64, _>(0)?.cast_unsigned());
         written.insert(run, Written::Now);
         let (created, end): (i64, Option<i64>) = (row.try_get(2)?, row.try_get(3)?);
-        let state = group.lines.iter().find(|lines| lines.run == run && end.is_some());
+        let state = group
+            .lines
+            .iter()
+            .find(|lines| lines.run == run && end.is_some());
         if let (Some(end), Some(lines)) = (end, state) {
             ended.push(Ended {
                 pattern: row.try_get(1)?,
@@ -178,7 +206,11 @@ async fn append(
             });
         }
     }
-    let follow: Vec<_> = group.lines.iter().filter(|lines| written.contains_key(&lines.run)).collect();
+    let follow: Vec<_> = group
+        .lines
+        .iter()
+        .filter(|lines| written.contains_key(&lines.run))
+        .collect();
     if !follow.is_empty() {
         let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO amadeus_run_lines ");
         sql.push_values(&follow, |mut values, lines| {
@@ -187,7 +219,10 @@ async fn append(
                 .push_bind(lines.first)
                 .push_bind(&*lines.body);
         });
-        sql.build().persistent(one).execute(&mut *connection).await?;
+        sql.build()
+            .persistent(one)
+            .execute(&mut *connection)
+            .await?;
     }
     for lines in &group.lines {
         if !written.contains_key(&lines.run) {
@@ -228,7 +263,11 @@ async fn count(
          total_ms = total_ms + excluded.total_ms, min_ms = min(min_ms, excluded.min_ms), \
          max_ms = max(max_ms, excluded.max_ms), last_ms = max(last_ms, excluded.last_ms)",
     );
-    sql.build().persistent(one).execute(connection).await.map(drop)
+    sql.build()
+        .persistent(one)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 async fn run(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), sqlx::Error> {

@@ -92,7 +92,10 @@ pub(super) async fn finish(runs: &Runs, live: &Live) {
 
 fn may_have_children(run: &Run) -> bool {
     let kinds = ["pattern", "map"];
-    run.plan().steps.iter().any(|step| kinds.contains(&step.call.kind.name))
+    run.plan()
+        .steps
+        .iter()
+        .any(|step| kinds.contains(&step.call.kind.name))
 }
 
 /// Fails a run whose task had a bug.
@@ -108,7 +111,10 @@ pub(super) async fn give_up(runs: &Runs, live: &Arc<Live>) {
     }
     let ended = What::RunEnded {
         state: RunState::Failed,
-        failure: Some(failure::of(Code::Internal, "a bug ended the run; the server's log tells more")),
+        failure: Some(failure::of(
+            Code::Internal,
+            "a bug ended the run; the server's log tells more",
+        )),
         outputs: Object::new(),
     };
     let mut run = now.fold();
@@ -356,7 +362,11 @@ impl<'a> Carrier<'a> {
             return Some(None);
         };
         let most = self.live.class_limit(&class);
-        let places = self.runs.0.places.class(&self.live.about.pattern, &class, most);
+        let places = self
+            .runs
+            .0
+            .places
+            .class(&self.live.about.pattern, &class, most);
         match self.asked_for.get_mut(&step) {
             Some(place @ Some(_)) => {
                 let place = place.take();
@@ -382,7 +392,11 @@ impl<'a> Carrier<'a> {
         self.hand(lines, Vec::new()).await
     }
 
-    async fn hand(&mut self, lines: Vec<Line>, waiters: Vec<oneshot::Sender<()>>) -> Result<(), Stop> {
+    async fn hand(
+        &mut self,
+        lines: Vec<Line>,
+        waiters: Vec<oneshot::Sender<()>>,
+    ) -> Result<(), Stop> {
         let Some(first) = lines.first() else {
             return Ok(());
         };
@@ -399,7 +413,8 @@ impl<'a> Carrier<'a> {
             () = begun(&mut self.ending) => return Err(Stop::Leaving),
         };
         let handed = Handed { lines, waiters };
-        self.writing.push_back(async move { (appending.durable().await, handed) }.boxed());
+        self.writing
+            .push_back(async move { (appending.durable().await, handed) }.boxed());
         Ok(())
     }
 
@@ -461,7 +476,8 @@ impl<'a> Carrier<'a> {
         }
         let steps = self.run.steps();
         let ending = self.run.failure().is_some();
-        self.asked_for.retain(|step, place| place.is_none() || !(ending || steps[*step].ended_ms.is_some()));
+        self.asked_for
+            .retain(|step, place| place.is_none() || !(ending || steps[*step].ended_ms.is_some()));
     }
 
     async fn item(&mut self, item: Item) -> Result<(), Stop> {
@@ -501,11 +517,19 @@ impl<'a> Carrier<'a> {
             target,
             action,
             step_id: planned.id.clone(),
-            started_ms: if undo { now_ms } else { status.started_ms.unwrap_or(now_ms) },
+            started_ms: if undo {
+                now_ms
+            } else {
+                status.started_ms.unwrap_or(now_ms)
+            },
             items: if undo {
                 Vec::new()
             } else {
-                status.items.iter().map(|(index, item)| (*index, item.clone())).collect()
+                status
+                    .items
+                    .iter()
+                    .map(|(index, item)| (*index, item.clone()))
+                    .collect()
             },
             done: self.items.0.clone(),
             cut: cut.clone(),
@@ -548,13 +572,21 @@ impl<'a> Carrier<'a> {
         let Some(under) = self.under_way.remove(&id) else {
             return Ok(());
         };
-        let told = outcome.as_ref().err().map_or("OK", |failure| &*failure.code);
-        self.runs.0.metrics.step_ended(under.kind, failure::known(told));
+        let told = outcome
+            .as_ref()
+            .err()
+            .map_or("OK", |failure| &*failure.code);
+        self.runs
+            .0
+            .metrics
+            .step_ended(under.kind, failure::known(told));
         let now_ms = (self.runs.0.clock)();
         let what = if under.undo {
-            self.run.undo_outcome(under.step, under.attempt, outcome, now_ms, random())
+            self.run
+                .undo_outcome(under.step, under.attempt, outcome, now_ms, random())
         } else {
-            self.run.outcome(under.step, under.attempt, outcome, now_ms, random())
+            self.run
+                .outcome(under.step, under.attempt, outcome, now_ms, random())
         };
         what.map_or(Ok(()), |what| self.make(what))
     }
@@ -572,7 +604,10 @@ impl<'a> Carrier<'a> {
 }
 
 fn is_start(what: &What) -> bool {
-    matches!(what, What::StepStarted { .. } | What::CompensationStarted { .. })
+    matches!(
+        what,
+        What::StepStarted { .. } | What::CompensationStarted { .. }
+    )
 }
 
 /// Returns when the server ends.
@@ -633,7 +668,10 @@ impl Attempt {
         let caller = inner.owners.caller(&self.owner, &self.actor).await?;
         let provider = inner.kinds.of(self.kind);
         let provider = provider.ok_or_else(|| {
-            failure::of(Code::Unimplemented, format!("there is no type of step {:?}", self.kind))
+            failure::of(
+                Code::Unimplemented,
+                format!("there is no type of step {:?}", self.kind),
+            )
         })?;
         let host = Host {
             runs: self.runs.clone(),

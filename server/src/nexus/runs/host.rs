@@ -68,7 +68,12 @@ impl StepHost for Host {
                 result,
                 durable,
             };
-            let gone = || failure::of(Code::Unavailable, "the run is not carried out here any more");
+            let gone = || {
+                failure::of(
+                    Code::Unavailable,
+                    "the run is not carried out here any more",
+                )
+            };
             items.send(item).await.map_err(|_| gone())?;
             written.await.map_err(|_| gone())
         }
@@ -88,7 +93,11 @@ impl StepHost for Host {
                 return Err(failure::of(Code::FailedPrecondition, what));
             }
             let id = child_id(name, self.attempt);
-            let known = self.runs.row(&id.0).await.map_err(|e| failure::of_status(&e))?;
+            let known = self
+                .runs
+                .row(&id.0)
+                .await
+                .map_err(|e| failure::of_status(&e))?;
             if known.is_none() {
                 self.begin(id.clone(), pattern, inputs, depth).await?;
             }
@@ -96,16 +105,27 @@ impl StepHost for Host {
                 host: self,
                 id: Some(id.clone()),
             };
-            self.runs.ended(&id).await.map_err(|e| failure::of_status(&e))?;
+            self.runs
+                .ended(&id)
+                .await
+                .map_err(|e| failure::of_status(&e))?;
             unless_cut.ended();
-            let run = self.runs.run(&id).await.map_err(|e| failure::of_status(&e))?;
-            let run = run.ok_or_else(|| failure::of(Code::NotFound, format!("the run {id} is gone")))?;
+            let run = self
+                .runs
+                .run(&id)
+                .await
+                .map_err(|e| failure::of_status(&e))?;
+            let run =
+                run.ok_or_else(|| failure::of(Code::NotFound, format!("the run {id} is gone")))?;
             if run.state() == amadeus_proto::v1::RunState::RunSucceeded {
                 let outputs = from_proto::object("outputs", run.outputs.as_ref());
                 return outputs.map_err(|fault| failure::of(Code::Internal, fault.to_string()));
             }
             let message = format!("the run {id} of pattern/{pattern}: {}", run.message);
-            Err(Failure::new(&run.code, failure::of(Code::Unknown, message).message))
+            Err(Failure::new(
+                &run.code,
+                failure::of(Code::Unknown, message).message,
+            ))
         }
         .boxed()
     }
@@ -121,7 +141,10 @@ impl StepHost for Host {
             let kind = text("type");
             let provider = self.runs.0.kinds.of(kind);
             let provider = provider.ok_or_else(|| {
-                failure::of(Code::InvalidArgument, format!("there is no type of step {kind:?}"))
+                failure::of(
+                    Code::InvalidArgument,
+                    format!("there is no type of step {kind:?}"),
+                )
             })?;
             let key: Arc<str> = format!("{}/{index}", self.key).into();
             let host = Self {
@@ -170,7 +193,8 @@ impl Host {
     ) -> Result<(), Failure> {
         let name = Name::parse("target", pattern);
         let name = name.map_err(|fault| failure::of(Code::InvalidArgument, fault.to_string()))?;
-        let body = xxh3_64(format!("{pattern}\n{}", Value::Object(inputs.clone()).to_json()).as_bytes());
+        let body =
+            xxh3_64(format!("{pattern}\n{}", Value::Object(inputs.clone()).to_json()).as_bytes());
         let order = Order {
             caller: self.caller.clone(),
             pattern: name,
@@ -187,7 +211,10 @@ impl Host {
             depth,
             id,
         };
-        let begun = self.runs.begin_for(order, self.owner.clone(), Some(parent)).await;
+        let begun = self
+            .runs
+            .begin_for(order, self.owner.clone(), Some(parent))
+            .await;
         begun.map(drop).map_err(|e| failure::of_status(&e))
     }
 }
@@ -207,11 +234,19 @@ impl CancelIfCut<'_> {
 impl Drop for CancelIfCut<'_> {
     fn drop(&mut self) {
         // Acquire: pairs with the Release of whoever cut the attempt, and then dropped it.
-        if let Some(id) = self.id.take().filter(|_| self.host.cut.load(Ordering::Acquire)) {
+        if let Some(id) = self
+            .id
+            .take()
+            .filter(|_| self.host.cut.load(Ordering::Acquire))
+        {
             let runs = self.host.runs.clone();
             let cancel = Cancel {
                 actor: self.host.caller.principal.name.clone(),
-                reason: format!("the step {} of the run {} was cut", self.host.step_id, self.host.run.id).into(),
+                reason: format!(
+                    "the step {} of the run {} was cut",
+                    self.host.step_id, self.host.run.id
+                )
+                .into(),
             };
             tokio::spawn(async move {
                 if let Err(error) = runs.cancel(&id, cancel).await {

@@ -96,7 +96,13 @@ impl Start {
 }
 
 impl Live {
-    pub(super) fn new(id: RunId, key: RunKey, epoch: u32, server: ServerId, start: Start) -> Arc<Self> {
+    pub(super) fn new(
+        id: RunId,
+        key: RunKey,
+        epoch: u32,
+        server: ServerId,
+        start: Start,
+    ) -> Arc<Self> {
         let about = &start.about;
         let facts = RunFacts {
             id: id.0.clone(),
@@ -165,7 +171,10 @@ impl Live {
     /// Whether its journal says that somebody wants it to end.
     pub(super) fn is_cancelled(&self) -> bool {
         let shown = lock(&self.shown);
-        shown.lines.iter().any(|line| line.what == "run_cancel_asked")
+        shown
+            .lines
+            .iter()
+            .any(|line| line.what == "run_cancel_asked")
     }
 
     /// How far it is.
@@ -200,7 +209,11 @@ impl Live {
         let first = (seq.saturating_sub(1) as usize).min(shown.lines.len());
         let last = (first + limit).min(shown.lines.len());
         let ended = shown.run.state().has_ended() && last == shown.lines.len();
-        (shown.lines[first..last].to_vec(), self.told(&shown, ended), ended)
+        (
+            shown.lines[first..last].to_vec(),
+            self.told(&shown, ended),
+            ended,
+        )
     }
 
     fn told(&self, shown: &Shown, whole: bool) -> v1::Run {
@@ -236,7 +249,10 @@ impl Live {
             ended: Some(self.key),
             what,
             about: self.about.clone(),
-            message: shown.run.failure().map_or_else(|| "".into(), |f| f.message.clone()),
+            message: shown
+                .run
+                .failure()
+                .map_or_else(|| "".into(), |f| f.message.clone()),
             time_ms: shown.run.ended_ms().unwrap_or_default(),
         })
     }

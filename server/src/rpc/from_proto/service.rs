@@ -3,9 +3,7 @@
 use amadeus_proto::v1;
 use kg_core::error::Fault;
 use kg_core::model::service::{check_text, dependency_faults};
-use kg_core::model::{
-    Dependency, Endpoint, Name, Schema, ServiceBody, ServiceSpec,
-};
+use kg_core::model::{Dependency, Endpoint, Name, Schema, ServiceBody, ServiceSpec};
 
 use super::object;
 

@@ -54,14 +54,16 @@ pub(super) async fn execute_pattern(
 
 fn order(caller: Caller, mut asked: v1::ExecutePatternRequest) -> Result<Order, Status> {
     from_proto::check_identity(&asked.request_id, &asked.reason).map_err(status::fault)?;
-    from_proto::check_text("correlation_id", &asked.correlation_id, CORRELATION_BYTES).map_err(status::fault)?;
+    from_proto::check_text("correlation_id", &asked.correlation_id, CORRELATION_BYTES)
+        .map_err(status::fault)?;
     let pattern = Name::parse("pattern", &asked.pattern).map_err(status::fault)?;
     let inputs = from_proto::object("inputs", asked.inputs.as_ref()).map_err(status::fault)?;
     let request_id = std::mem::take(&mut asked.request_id);
     let reason = std::mem::take(&mut asked.reason);
     // Whoever asks again may wait this time.
     asked.wait = false;
-    let request = (!request_id.is_empty()).then(|| format!("{}\n{request_id}", caller.principal.requester()));
+    let request =
+        (!request_id.is_empty()).then(|| format!("{}\n{request_id}", caller.principal.requester()));
     Ok(Order {
         caller,
         pattern,
@@ -107,7 +109,10 @@ pub(super) async fn list_runs(
         0 => PAGE.0,
         size => size.min(PAGE.1),
     };
-    let states = asked.states.iter().map(|state| to_proto::run::state_of(*state));
+    let states = asked
+        .states
+        .iter()
+        .map(|state| to_proto::run::state_of(*state));
     let filter = RunFilter {
         pattern: asked.pattern,
         states: states.collect::<Result<_, _>>().map_err(status::fault)?,
@@ -144,10 +149,14 @@ pub(super) async fn cancel_run(
     let asked = request.into_inner();
     from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
     let row = service.runs.row(&asked.run_id).await?;
-    let row = row.filter(|row| may_see(&caller, row.about.begun_by()) || caller.principal.has(Role::Operator));
+    let row = row.filter(|row| {
+        may_see(&caller, row.about.begun_by()) || caller.principal.has(Role::Operator)
+    });
     let row = row.ok_or_else(|| no_run(&asked.run_id))?;
     if !(is_own(&caller, row.about.begun_by()) || caller.principal.has(Role::Operator)) {
-        return Err(status::denied("a run is cancelled by who began it, or by an operator"));
+        return Err(status::denied(
+            "a run is cancelled by who began it, or by an operator",
+        ));
     }
     let cancel = Cancel {
         actor: caller.principal.name.clone(),
@@ -215,7 +224,11 @@ fn is_own(caller: &Caller, begun_by: &str) -> bool {
 }
 
 fn own(caller: &Caller) -> String {
-    caller.principal.user.as_ref().map_or_else(String::new, |user| user.0.to_string())
+    caller
+        .principal
+        .user
+        .as_ref()
+        .map_or_else(String::new, |user| user.0.to_string())
 }
 
 pub(super) fn no_run(id: &str) -> Status {
@@ -232,4 +245,3 @@ async fn moment(until: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
-

@@ -50,7 +50,11 @@ pub fn run(about: &About, run: &Run, whole: bool) -> v1::Run {
 /// The server that carries a run out, as an opaque word.
 #[must_use]
 pub fn server(server: ServerId, ended: bool) -> String {
-    if ended { String::new() } else { server.to_string() }
+    if ended {
+        String::new()
+    } else {
+        server.to_string()
+    }
 }
 
 fn of_about(about: &About) -> v1::Run {
@@ -81,7 +85,9 @@ fn step(run: &Run, at: usize) -> v1::StepStatus {
         state: step_state(status).into(),
         attempts: status.attempts,
         result: status.result.as_ref().map(value),
-        message: failure.map_or_else(why, |failure| &failure.message).to_owned(),
+        message: failure
+            .map_or_else(why, |failure| &failure.message)
+            .to_owned(),
         code: failure.map_or_else(String::new, |failure| failure.code.to_string()),
         started: status.started_ms.map(timestamp),
         ended: status.ended_ms.map(timestamp),
@@ -154,7 +160,12 @@ pub fn state_of(number: i32) -> Result<RunState, Fault> {
         RunState::Cancelled,
     ];
     let found = all.into_iter().find(|one| i32::from(state(*one)) == number);
-    found.ok_or_else(|| Fault::new("states", format!("holds {number}, which is no state of a run")))
+    found.ok_or_else(|| {
+        Fault::new(
+            "states",
+            format!("holds {number}, which is no state of a run"),
+        )
+    })
 }
 
 fn step_state(status: &StepStatus) -> v1::StepState {
