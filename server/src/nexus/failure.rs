@@ -30,6 +30,13 @@ pub fn code_name(code: Code) -> &'static str {
     }
 }
 
+/// A code as a metric may be labelled with: one of a few words, whatever a peer says.
+#[must_use]
+pub fn known(code: &str) -> &'static str {
+    let mut all = (0..=16).map(|number| code_name(Code::from_i32(number)));
+    all.find(|known| *known == code).unwrap_or("OTHER")
+}
+
 /// A failure of this code. What is too long is cut.
 #[must_use]
 pub fn of(code: Code, message: impl AsRef<str>) -> Failure {

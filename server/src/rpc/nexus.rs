@@ -16,7 +16,6 @@ use v1::nexus_service_server::NexusService;
 use super::context::Context;
 use crate::events::Events;
 use crate::nexus::Runs;
-use crate::nexus::steps::StepKinds;
 
 /// The service, over what all services share.
 #[derive(Clone)]
@@ -32,11 +31,12 @@ impl Service {
     /// The service.
     #[must_use]
     pub fn new(context: Arc<Context>, runs: Runs, events: Events) -> Self {
+        let types = Arc::new(runs.types());
         Self {
             context,
             runs,
             events,
-            types: Arc::new(StepTypes::of(StepKinds::standard().types())),
+            types,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod change;
 mod pattern;
+pub mod run;
 mod user;
 
 pub use change::{Told, change, within};

@@ -71,12 +71,23 @@ pub(super) async fn get_pattern(
     })
 }
 
-/// How a pattern has run. The runs count it; this is where what they counted comes in.
+/// How a pattern has run, as of now: the runs count it, and not the graph.
 async fn statistics(
-    _service: &Service,
-    _pattern: &Name,
+    service: &Service,
+    pattern: &Name,
 ) -> Result<Option<v1::PatternStatistics>, Status> {
-    Ok(None)
+    let counted = service.runs.statistics(pattern.as_str()).await?;
+    let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
+    Ok(Some(v1::PatternStatistics {
+        usage_count: count(counted.usage),
+        succeeded: count(counted.succeeded),
+        failed: count(counted.failed),
+        cancelled: count(counted.cancelled),
+        total_ms: counted.total_ms as f64,
+        min_ms: counted.min_ms as f64,
+        max_ms: counted.max_ms as f64,
+        last_used: (counted.usage > 0).then(|| to_proto::timestamp(counted.last_ms)),
+    }))
 }
 
 pub(super) async fn list_patterns(
