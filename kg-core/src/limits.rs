@@ -31,6 +31,16 @@ pub const REASON_BYTES: usize = 1_024;
 /// Entries in one list of a typed body (capabilities, endpoints, models, methods, tags, steps).
 pub const LIST_ENTRIES: usize = 10_000;
 
+/// Levels of a JSON value inside a pattern (parameters, a condition, a default, what an output is). As an object, a pattern has
+/// four levels around them; a pattern that is read or written as a whole must stay within [`JSON_DEPTH`].
+pub const PATTERN_VALUE_DEPTH: usize = JSON_DEPTH - 4;
+
+/// The longest pause between two attempts, in milliseconds: a day, which is how long a run may take where it does not say.
+pub const RETRY_PAUSE_MS: u32 = 86_400_000;
+
+/// By what one pause may be longer than the one before.
+pub const RETRY_MULTIPLIER: f64 = 100.0;
+
 /// Dependencies that one registration may name.
 pub const DEPENDENCIES: usize = 10_000;
 
@@ -195,6 +205,7 @@ pub const UNDO_ATTEMPTS: u32 = 5;
 
 /// Differences that are told between a run and its replay.
 pub const RUN_DIFFERENCES: usize = 1_000;
+
 /// Events in one batch. It is durable as a whole, and in one message.
 pub const EVENTS_PER_BATCH: usize = 10_000;
 

@@ -5,8 +5,9 @@ use kg_core::commit::Graph;
 use kg_core::interchange::{CsvChunks, export_csv, export_json, parse_json};
 use kg_core::limits;
 use kg_core::model::{
-    Dependency, Endpoint, Entity, EntityRef, Health, Kind, Label, Name, Object, Path, PatternBody,
-    PatternSpec, RelationKey, Schema, ServiceBody, ServiceSpec, Step, Value,
+    Compensation, Dependency, Endpoint, Entity, EntityRef, Health, Input, Join, Kind, Label, Name,
+    Object, Output, Path, PatternBody, PatternSpec, RelationKey, Retry, Schema, ServiceBody,
+    ServiceSpec, Step, Value, ValueType,
 };
 use kg_core::mutation::{Mutation, Transaction};
 use kg_core::snapshot::Snapshot;
@@ -210,16 +211,81 @@ impl Dice {
                 owner: self.word(),
                 origin: self.text(),
                 active: self.once_in(2),
-                steps: self.several(3, |dice| Step {
-                    id: dice.pick(&["one", "two"]).to_owned(),
-                    kind: dice.text(),
-                    target: dice.text(),
-                    depends_on: dice.several(2, Self::text),
-                    parameters: dice.few(),
+                steps: self.several(3, Self::step),
+                inputs: self.several(2, |dice| Input {
+                    name: dice.pick(&["one", "two"]).to_owned(),
+                    kind: dice.kind(),
+                    required: dice.once_in(2),
+                    default: dice.value(2),
+                    description: dice.text(),
                 }),
+                outputs: self.several(2, |dice| Output {
+                    name: dice.pick(&["one", "two"]).to_owned(),
+                    kind: dice.kind(),
+                    value: dice.value(2),
+                    description: dice.text(),
+                }),
+                classes: self
+                    .several(2, |dice| (dice.pick(&["slow", "a.b"]).to_owned(), 3))
+                    .into_iter()
+                    .collect(),
+                max_runs: self.small(),
+                max_parallel: self.small(),
+                timeout_ms: self.small(),
             },
             metadata: self.few(),
         }
+    }
+
+    fn step(&mut self) -> Step {
+        Step {
+            id: self.pick(&["one", "two"]).to_owned(),
+            kind: self.text(),
+            target: self.text(),
+            action: self.text(),
+            depends_on: self.several(2, Self::text),
+            join: if self.once_in(2) {
+                Join::Any
+            } else {
+                Join::All
+            },
+            parameters: self.few(),
+            required: self.several(2, Self::text),
+            optional: self.several(2, Self::text),
+            retry: self.once_in(2).then(|| self.retry()),
+            timeout_ms: self.small(),
+            total_timeout_ms: self.small(),
+            condition: self.value(2),
+            compensation: self.once_in(2).then(|| Compensation {
+                kind: "grpc".to_owned(),
+                target: self.text(),
+                action: self.text(),
+                parameters: self.few(),
+                retry: self.once_in(2).then(|| self.retry()),
+                timeout_ms: self.small(),
+            }),
+            class: self.text(),
+            description: self.text(),
+        }
+    }
+
+    fn retry(&mut self) -> Retry {
+        Retry {
+            max_attempts: 1 + self.small(),
+            backoff_ms: 1 + self.small(),
+            multiplier: if self.once_in(2) { 2.0 } else { 1.25 },
+            max_backoff_ms: 1 + self.small(),
+            jitter: if self.once_in(2) { 0.0 } else { 0.25 },
+            codes: self.several(2, Self::text),
+        }
+    }
+
+    fn kind(&mut self) -> ValueType {
+        ValueType::ALL[self.small() as usize]
+    }
+
+    fn small(&mut self) -> u32 {
+        u32::try_from(self.below(4)).expect("small")
     }
 
     fn mutation(&mut self) -> Mutation {

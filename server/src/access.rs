@@ -14,6 +14,7 @@ use crate::auth::{Allowances, Authenticator, Gate, GateLayer, Limits, Passwords,
 use crate::config::ServeArgs;
 use crate::hints::AddressError;
 use crate::metrics::Metrics;
+use crate::nexus::owner::Owners;
 use crate::rpc::{Admin, AuthParts, AuthRpc, Context, UserParts, UserRpc};
 use crate::shutdown::Shutdown;
 use crate::storage::{Opened, StoreUrl};
@@ -139,6 +140,16 @@ impl Access {
             metrics: self.metrics.clone(),
             clock: now_ms,
         })
+    }
+
+    /// The owners of runs.
+    #[must_use]
+    pub fn owners(&self, args: &ServeArgs) -> Owners {
+        if args.auth {
+            Owners::known(self.users.clone(), now_ms)
+        } else {
+            Owners::trusted()
+        }
     }
 
     /// `AuthService`.

@@ -17,12 +17,16 @@ use crate::liveness::LeaseKeeper;
 use crate::load::{LoadError, load};
 use crate::metrics::Metrics;
 use crate::nexus::Runs;
+use crate::nexus::rows::{RunRows, RunRowsError};
+use crate::nexus::runs::{KEPT, Parts as RunParts};
+use crate::nexus::step::World;
+use crate::nexus::steps::StepKinds;
 use crate::rpc::{Context, GraphRpc, LivenessRpc, NexusRpc, QueryRpc, Shortcut};
 use crate::shutdown::{Shutdown, on_signals};
 use crate::standing::Standing;
 use crate::storage::{
     self, Backend, KeeperPolicy, LeaseRows, LeaseRowsError, OpenError, OpenOptions, Opened,
-    SharedKeeper, StoreFiles, StoreUrl,
+    ServerId, SharedKeeper, StoreFiles, StoreUrl,
 };
 use crate::store::ServerStore;
 use crate::tls::{Certificates, Door, Protocol, TlsError};
@@ -83,6 +87,9 @@ pub enum ServeError {
     /// The events cannot be opened.
     #[error("the events cannot be opened: {0}")]
     Events(#[from] EventError),
+    /// The runs cannot be opened.
+    #[error("the runs cannot be opened: {0}")]
+    Runs(#[from] RunRowsError),
     /// Who may do what cannot be known.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -260,6 +267,20 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tracing::warn!(notice, "the store");
     }
     events.attach(graph.clone(), app.part(CONTEXT)?.log.clone());
+    let runs = Runs::new(RunParts {
+        rows: RunRows::open(&opened).await?,
+        kinds: StepKinds::standard(),
+        world: World {
+            graph: (*app.part(CONTEXT)?).clone(),
+            events: events.clone(),
+        },
+        owners: access.owners(args),
+        metrics: metrics.clone(),
+        clock: now_ms,
+        me: ServerId(seed()),
+        max_runs: args.max_runs,
+        kept: (args.keep_runs, KEPT.1),
+    });
     let committer = CommitterTask::new(
         graph.clone(),
         log.clone(),
@@ -294,6 +315,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     });
 
     let store = Running {
+        runs: runs.clone(),
         graph: graph.clone(),
         events: events.clone(),
         leases_end,
@@ -309,11 +331,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
             () = asked.begun() => Ok(()),
         };
         if let Err(error) = loaded {
-            access.end().await;
-            store.end().await;
+            store.end(access).await;
             return Err(error.into());
         }
     }
+
+    runs.start();
 
     let shutdown = app.part(SHUTDOWN)?;
     let health = app.part(HEALTH)?;
@@ -346,7 +369,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         &metrics,
         health_service,
         &access,
-        events,
+        NexusRpc::new((*app.part(CONTEXT)?).clone(), runs.clone(), events.clone()),
         args,
         (*stopping).clone(),
     )?);
@@ -377,8 +400,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tracing::warn!("the grace period is over: calls that are still open are cut");
         calls.abort();
     }
-    access.end().await;
-    store.end().await;
+    store.end(access).await;
     http.abort();
     tracing::info!(revision = graph.revisions().0, "ended");
     ended
@@ -386,6 +408,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 
 /// What writes, once the store is open.
 struct Running {
+    runs: Runs,
     graph: Arc<Graph>,
     events: Events,
     leases_end: Shutdown,
@@ -397,8 +420,10 @@ struct Running {
 }
 
 impl Running {
-    /// Commits what was accepted, then closes the store.
-    async fn end(mut self) {
+    /// Stops the runs where they are and commits what was accepted, then closes the store.
+    async fn end(mut self, access: Access) {
+        self.runs.end().await;
+        access.end().await;
         self.leases_end.begin();
         let ended = tokio::time::timeout(LEAVING, &mut self.lease_keeper).await;
         if let Ok(Err(error)) = ended {
@@ -427,7 +452,7 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
     metrics: &Arc<Metrics>,
     health: tonic_health::pb::health_server::HealthServer<H>,
     access: &Access,
-    events: Events,
+    nexus: NexusRpc,
     args: &ServeArgs,
     stopping: Shutdown,
 ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<H>, ServeError> {
@@ -467,10 +492,7 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
             LivenessServiceServer::new(LivenessRpc::new(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),
         )
-        .add_service(
-            NexusServiceServer::new(NexusRpc::new(context.clone(), Runs::default(), events))
-                .max_decoding_message_size(MESSAGE_BYTES),
-        )
+        .add_service(NexusServiceServer::new(nexus).max_decoding_message_size(MESSAGE_BYTES))
         .add_service(
             AuthServiceServer::new(access.auth_rpc(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),

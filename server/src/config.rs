@@ -168,6 +168,14 @@ pub struct ServeArgs {
     #[arg(long, env = "AMADEUS_EVENT_KEEP_BYTES", default_value_t = kg_core::limits::EVENT_BYTES_KEPT, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub event_keep_bytes: u64,
 
+    /// Runs of patterns that may be under way at once; as many as 10,000 more wait
+    #[arg(long, env = "AMADEUS_MAX_RUNS", default_value_t = crate::nexus::places::RUNS, value_name = "N", value_parser = at_least_one)]
+    pub max_runs: usize,
+
+    /// Runs that ended of which more than the statistics is kept
+    #[arg(long, env = "AMADEUS_KEEP_RUNS", default_value_t = crate::nexus::runs::KEPT.0, value_name = "N")]
+    pub keep_runs: u64,
+
     /// Configuration file [default: amadeus.toml, if there is one]
     #[arg(long, env = "AMADEUS_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -269,7 +277,7 @@ pub struct Config {
 }
 
 /// The keys of a file, with the parser of each.
-const KEYS: [(&str, Set); 25] = [
+const KEYS: [(&str, Set); 27] = [
     ("listen", |args, value| {
         parse(value, |text| {
             text.parse()
@@ -359,6 +367,12 @@ const KEYS: [(&str, Set); 25] = [
     ("event_keep_bytes", |args, v| {
         whole(v, 1).map(|n| args.event_keep_bytes = n)
     }),
+    ("max_runs", |args, value| {
+        whole(value, 1).map(|n| args.max_runs = n)
+    }),
+    ("keep_runs", |args, value| {
+        whole(value, 0).map(|n| args.keep_runs = n)
+    }),
 ];
 
 type Set = fn(&mut ServeArgs, &toml::Value) -> Result<(), String>;
@@ -438,6 +452,8 @@ impl Config {
             "queue" => args.queue.to_string(),
             "event_keep_rows" => args.event_keep_rows.to_string(),
             "event_keep_bytes" => args.event_keep_bytes.to_string(),
+            "max_runs" => args.max_runs.to_string(),
+            "keep_runs" => args.keep_runs.to_string(),
             _ => args.checkpoint_every.to_string(),
         };
         let lines = self.origins.iter().map(|(key, origin)| {

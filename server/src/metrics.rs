@@ -52,6 +52,12 @@ pub struct Metrics {
     tls_handshakes: IntCounterVec,
     tls_reloads: IntCounterVec,
     sign_ins: IntCounterVec,
+    runs: IntGaugeVec,
+    runs_ended: IntCounterVec,
+    run_seconds: HistogramVec,
+    run_steps: IntCounterVec,
+    runs_fenced: IntCounter,
+    runs_adopted: IntCounter,
     events: EventMetrics,
 }
 
@@ -97,11 +103,6 @@ impl Metrics {
             registry.register(Box::new(metric.clone()))?;
             Ok::<_, prometheus::Error>(metric)
         };
-        let counter = |name: &str, help: &str| {
-            let metric = IntCounter::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
-        };
         let rpc = ["grpc_service", "grpc_method"];
         let resyncs = IntCounter::new(
             "amadeus_watch_resync_total",
@@ -113,6 +114,11 @@ impl Metrics {
             "Security events that came faster than the audit log took them",
         )?;
         registry.register(Box::new(left_out.clone()))?;
+        let counter = |name: &str, help: &str| {
+            let metric = IntCounter::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
         Ok(Self {
             started: counters("grpc_server_started_total", "Calls begun", &rpc)?,
             handled: counters(
@@ -250,6 +256,35 @@ impl Metrics {
                     &["group"],
                 )?,
             },
+            runs: gauges(
+                "amadeus_runs",
+                "Runs of patterns that this server carries out (running, compensating) or has waiting (queued)",
+                &["state"],
+            )?,
+            runs_ended: counters(
+                "amadeus_runs_ended_total",
+                "Runs that ended on this server, by how",
+                &["state"],
+            )?,
+            run_seconds: histograms(
+                "amadeus_run_seconds",
+                "Time from a run's beginning to its end",
+                &[],
+                &SECONDS,
+            )?,
+            run_steps: counters(
+                "amadeus_run_steps_total",
+                "Attempts of steps and of compensations that ended, by how",
+                &["type", "outcome"],
+            )?,
+            runs_fenced: counter(
+                "amadeus_runs_fenced_total",
+                "Runs that another server carried out when this one went on with them",
+            )?,
+            runs_adopted: counter(
+                "amadeus_runs_adopted_total",
+                "Runs that were taken over from servers that were gone",
+            )?,
             registry,
         })
     }
@@ -371,6 +406,40 @@ impl Metrics {
     /// A try to sign in or to refresh a token ended like this.
     pub fn sign_in(&self, outcome: &str) {
         self.sign_ins.with_label_values(&[outcome]).inc();
+    }
+
+    /// Runs that wait, that are carried out and that are undone.
+    pub fn runs(&self, [queued, running, compensating]: [usize; 3]) {
+        for (state, count) in [
+            ("queued", queued),
+            ("running", running),
+            ("compensating", compensating),
+        ] {
+            self.runs.with_label_values(&[state]).set(int(count as u64));
+        }
+    }
+
+    /// A run ended like this after so long.
+    pub fn run_ended(&self, state: &str, took: Duration) {
+        self.runs_ended.with_label_values(&[state]).inc();
+        self.run_seconds
+            .with_label_values::<&str>(&[])
+            .observe(took.as_secs_f64());
+    }
+
+    /// An attempt of a step of this type ended.
+    pub fn step_ended(&self, kind: &str, outcome: &str) {
+        self.run_steps.with_label_values(&[kind, outcome]).inc();
+    }
+
+    /// A run turned out to be another server's.
+    pub fn run_fenced(&self) {
+        self.runs_fenced.inc();
+    }
+
+    /// Runs were taken over.
+    pub fn runs_adopted(&self, runs: usize) {
+        self.runs_adopted.inc_by(runs as u64);
     }
 
     /// Watches that are open.

@@ -5,13 +5,15 @@
 //! fixed order, empty ones are left out. What comes out goes in again: the hash of the content is the same. Placeholders
 //! are not listed; they come back by being named as an end. Cost: O(entities x labels + relations log degree).
 
+mod pattern;
+
+use self::pattern::Pattern;
 use super::own::VERSION;
 use super::relations::relations;
 use crate::model::service::dependency_faults;
 use crate::model::value::exact_integer;
 use crate::model::{
-    Body, Dependency, Endpoint, Entity, Health, Kind, Object, PatternBody, Relation, Schema,
-    ServiceBody, Step, Value,
+    Body, Dependency, Endpoint, Entity, Health, Kind, Object, Relation, Schema, ServiceBody, Value,
 };
 use crate::snapshot::Snapshot;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -233,43 +235,6 @@ impl Serialize for Callable<'_> {
         text(&mut map, "description", &endpoint.description)?;
         list(&mut map, "tags", &endpoint.tags)?;
         map_unless_empty(&mut map, "metadata", &endpoint.metadata)?;
-        map.end()
-    }
-}
-
-struct Pattern<'a>(&'a Arc<Entity>, &'a PatternBody);
-
-impl Serialize for Pattern<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(entity, body) = self;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("name", entity.key.name.as_str())?;
-        text(&mut map, "category", &body.category)?;
-        text(&mut map, "version", &body.version)?;
-        text(&mut map, "owner", &body.owner)?;
-        text(&mut map, "origin", &body.origin)?;
-        text(&mut map, "description", &body.description)?;
-        if body.active {
-            map.serialize_entry("active", &true)?;
-        }
-        let steps: Vec<StepOf> = body.steps.iter().map(StepOf).collect();
-        list(&mut map, "steps", &steps)?;
-        map_unless_empty(&mut map, "metadata", &entity.properties)?;
-        map.end()
-    }
-}
-
-struct StepOf<'a>(&'a Step);
-
-impl Serialize for StepOf<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let step = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        text(&mut map, "id", &step.id)?;
-        text(&mut map, "type", &step.kind)?;
-        text(&mut map, "target", &step.target)?;
-        list(&mut map, "depends_on", &step.depends_on)?;
-        map_unless_empty(&mut map, "parameters", &step.parameters)?;
         map.end()
     }
 }

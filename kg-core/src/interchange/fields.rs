@@ -2,6 +2,7 @@
 
 use super::faults::Faults;
 use crate::model::path::part;
+use crate::model::shape::{as_count, no_count};
 use crate::model::{Object, Value};
 
 /// One object of a file, and where it stands.
@@ -68,6 +69,26 @@ impl<'v> Fields<'v> {
             Some(other) => {
                 self.wrong(key, "a boolean", other, faults);
                 false
+            }
+        }
+    }
+
+    /// A number that counts; 0 where there is none.
+    pub(super) fn count(&self, key: &str, faults: &mut Faults) -> u32 {
+        let number = self.number(key, 0.0, faults);
+        as_count(number).unwrap_or_else(|| {
+            faults.add(self.path(key), no_count(number));
+            0
+        })
+    }
+
+    pub(super) fn number(&self, key: &str, absent: f64, faults: &mut Faults) -> f64 {
+        match self.get(key) {
+            None => absent,
+            Some(Value::Number(number)) => *number,
+            Some(other) => {
+                self.wrong(key, "a number", other, faults);
+                absent
             }
         }
     }

@@ -1,13 +1,15 @@
 //! Our own JSON form, read strictly: a field that is not known is a fault, so that a misspelling is never lost.
 
+mod pattern;
+
 use super::faults::Faults;
 use super::fields::Fields;
 use super::import::Draft;
 use crate::model::path::part;
 use crate::model::relation::check_properties;
 use crate::model::{
-    Dependency, Endpoint, EntityRef, Health, Kind, Label, Name, Object, Part, Path, PatternBody,
-    PatternSpec, RelationKey, Schema, ServiceBody, ServiceSpec, Step, Value,
+    Dependency, Endpoint, EntityRef, Health, Kind, Label, Name, Object, Part, Path, RelationKey,
+    Schema, ServiceBody, ServiceSpec, Value,
 };
 use crate::mutation::Mutation;
 use std::collections::HashMap;
@@ -261,59 +263,13 @@ fn dependency(at: String, value: &Value, faults: &mut Faults) -> Option<Dependen
 
 fn patterns(top: &Fields<'_>, draft: &mut Draft, ends: &mut Ends, faults: &mut Faults) {
     let read = top.each("patterns", faults, |at, item, faults| {
-        let spec = pattern(&at, item, faults)?;
+        let spec = pattern::pattern(&at, item, faults)?;
         let key = EntityRef::new(Kind::pattern(), spec.name.clone());
         ends.declare(key, &at, faults);
         faults.take_under(&at, spec.faults());
         Some(Mutation::PutPattern(Box::new(spec)))
     });
     draft.mutations.extend(read);
-}
-
-fn pattern(at: &str, value: &Value, faults: &mut Faults) -> Option<PatternSpec> {
-    const KNOWN: [&str; 9] = [
-        "name",
-        "category",
-        "version",
-        "owner",
-        "origin",
-        "description",
-        "active",
-        "steps",
-        "metadata",
-    ];
-    let fields = Fields::open(at.to_owned(), value, "a pattern", &KNOWN, faults)?;
-    let name = Name::parse(&fields.path("name"), fields.text("name", faults));
-    let name = faults.keep(name);
-    let body = PatternBody {
-        description: fields.owned("description", faults),
-        version: fields.owned("version", faults),
-        category: fields.owned("category", faults),
-        owner: fields.owned("owner", faults),
-        origin: fields.owned("origin", faults),
-        active: fields.flag("active", faults),
-        steps: fields.each("steps", faults, step),
-        ..PatternBody::default()
-    };
-    let metadata = fields.object("metadata", faults);
-    Some(PatternSpec {
-        name: name?,
-        body,
-        metadata,
-    })
-}
-
-fn step(at: String, value: &Value, faults: &mut Faults) -> Option<Step> {
-    let known = ["id", "type", "target", "depends_on", "parameters"];
-    let fields = Fields::open(at, value, "a step", &known, faults)?;
-    Some(Step {
-        id: fields.owned("id", faults),
-        kind: fields.owned("type", faults),
-        target: fields.owned("target", faults),
-        depends_on: fields.texts("depends_on", faults),
-        parameters: fields.object("parameters", faults),
-        ..Step::default()
-    })
 }
 
 fn relations(top: &Fields<'_>, draft: &mut Draft, ends: &Ends, faults: &mut Faults) {

@@ -2,12 +2,14 @@
 //!
 //! What a checksum vouched for can still be wrong, if another program wrote it: so everything that comes back is parsed.
 
+mod pattern;
+
 use super::record::Record;
 use super::wire;
 use crate::model::value::object_json;
 use crate::model::{
-    Body, Endpoint, Entity, EntityId, EntityRef, Health, Kind, Label, Name, Object, Path,
-    PatternBody, Relation, RelationKey, Schema, ServiceBody, Step, Value,
+    Body, Endpoint, Entity, EntityId, EntityRef, Health, Kind, Label, Name, Object, Path, Relation,
+    RelationKey, Schema, ServiceBody, Value,
 };
 use crate::mutation::{Change, Request};
 use crate::snapshot::RequestKey;
@@ -126,27 +128,6 @@ impl From<&Endpoint> for wire::Endpoint {
             description: e.description.clone(),
             tags: e.tags.clone(),
             metadata: json(&e.metadata),
-        }
-    }
-}
-
-impl From<&PatternBody> for wire::Pattern {
-    fn from(body: &PatternBody) -> Self {
-        let step = |s: &Step| wire::Step {
-            id: s.id.clone(),
-            kind: s.kind.clone(),
-            target: s.target.clone(),
-            depends_on: s.depends_on.clone(),
-            parameters: json(&s.parameters),
-        };
-        Self {
-            description: body.description.clone(),
-            version: body.version.clone(),
-            category: body.category.clone(),
-            owner: body.owner.clone(),
-            origin: body.origin.clone(),
-            active: body.active,
-            steps: body.steps.iter().map(step).collect(),
         }
     }
 }
@@ -360,33 +341,6 @@ impl TryFrom<wire::Endpoint> for Endpoint {
             description: e.description,
             tags: e.tags,
             metadata: object(&e.metadata)?,
-        })
-    }
-}
-
-impl TryFrom<wire::Pattern> for PatternBody {
-    type Error = String;
-
-    fn try_from(body: wire::Pattern) -> Result<Self, String> {
-        let step = |s: wire::Step| {
-            Ok::<_, String>(Step {
-                id: s.id,
-                kind: s.kind,
-                target: s.target,
-                depends_on: s.depends_on,
-                parameters: object(&s.parameters)?,
-                ..Step::default()
-            })
-        };
-        Ok(Self {
-            description: body.description,
-            version: body.version,
-            category: body.category,
-            owner: body.owner,
-            origin: body.origin,
-            active: body.active,
-            steps: body.steps.into_iter().map(step).collect::<Result<_, _>>()?,
-            ..Self::default()
         })
     }
 }

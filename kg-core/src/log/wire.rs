@@ -192,6 +192,53 @@ pub struct Pattern {
     pub active: bool,
     #[prost(message, repeated, tag = "7")]
     pub steps: Vec<Step>,
+    #[prost(message, repeated, tag = "8")]
+    pub inputs: Vec<Input>,
+    #[prost(message, repeated, tag = "9")]
+    pub outputs: Vec<Output>,
+    /// A list and no map, for a map has no order, and the bytes are hashed.
+    #[prost(message, repeated, tag = "10")]
+    pub classes: Vec<Class>,
+    #[prost(uint32, tag = "11")]
+    pub max_runs: u32,
+    #[prost(uint32, tag = "12")]
+    pub max_parallel: u32,
+    #[prost(uint32, tag = "13")]
+    pub timeout_ms: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Input {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, tag = "2")]
+    pub kind: String,
+    #[prost(bool, tag = "3")]
+    pub required: bool,
+    #[prost(string, tag = "4")]
+    pub default: String,
+    #[prost(string, tag = "5")]
+    pub description: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Output {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, tag = "2")]
+    pub kind: String,
+    #[prost(string, tag = "3")]
+    pub value: String,
+    #[prost(string, tag = "4")]
+    pub description: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Class {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(uint32, tag = "2")]
+    pub most: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -206,6 +253,61 @@ pub struct Step {
     pub depends_on: Vec<String>,
     #[prost(string, tag = "5")]
     pub parameters: String,
+    #[prost(string, tag = "6")]
+    pub action: String,
+    #[prost(bool, tag = "7")]
+    pub join_any: bool,
+    #[prost(string, repeated, tag = "8")]
+    pub required: Vec<String>,
+    #[prost(string, repeated, tag = "9")]
+    pub optional: Vec<String>,
+    #[prost(message, optional, tag = "10")]
+    pub retry: Option<Retry>,
+    #[prost(uint32, tag = "11")]
+    pub timeout_ms: u32,
+    #[prost(uint32, tag = "12")]
+    pub total_timeout_ms: u32,
+    #[prost(string, tag = "13")]
+    pub condition: String,
+    #[prost(message, optional, tag = "14")]
+    pub compensation: Option<Compensation>,
+    #[prost(string, tag = "15")]
+    pub class: String,
+    #[prost(string, tag = "16")]
+    pub description: String,
+}
+
+/// Each number as it is meant, never 0 for what is usual: what is usual may change, a definition that was written does not.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Retry {
+    #[prost(uint32, tag = "1")]
+    pub max_attempts: u32,
+    #[prost(uint32, tag = "2")]
+    pub backoff_ms: u32,
+    #[prost(double, tag = "3")]
+    pub multiplier: f64,
+    #[prost(uint32, tag = "4")]
+    pub max_backoff_ms: u32,
+    #[prost(double, tag = "5")]
+    pub jitter: f64,
+    #[prost(string, repeated, tag = "6")]
+    pub codes: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Compensation {
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    #[prost(string, tag = "2")]
+    pub target: String,
+    #[prost(string, tag = "3")]
+    pub action: String,
+    #[prost(string, tag = "4")]
+    pub parameters: String,
+    #[prost(message, optional, tag = "5")]
+    pub retry: Option<Retry>,
+    #[prost(uint32, tag = "6")]
+    pub timeout_ms: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -1,10 +1,9 @@
 //! Patterns: multi-step workflows that run across services. Here only what they say; running them is not the graph's.
 
+mod faults;
+
 use super::name::Name;
-use super::service::Faults;
 use super::value::{Object, Value};
-use crate::error::Fault;
-use crate::limits::LIST_ENTRIES;
 use std::collections::BTreeMap;
 
 /// One node of a pattern's graph of steps.
@@ -264,42 +263,4 @@ pub struct PatternSpec {
     pub body: PatternBody,
     /// Anything else.
     pub metadata: Object,
-}
-
-impl PatternSpec {
-    /// Everything that is wrong with it by itself.
-    #[must_use]
-    pub fn faults(&self) -> Vec<Fault> {
-        let mut faults = Faults::default();
-        let body = &self.body;
-        for (field, text) in [
-            ("description", &body.description),
-            ("version", &body.version),
-            ("category", &body.category),
-            ("owner", &body.owner),
-            ("origin", &body.origin),
-        ] {
-            faults.text(field, text);
-        }
-        faults.count("steps", body.steps.len(), LIST_ENTRIES);
-        for (i, step) in body.steps.iter().enumerate() {
-            let at = |field: &str| format!("steps[{i}].{field}");
-            if step.id.is_empty() {
-                faults.list.push(Fault::new(at("id"), "must not be empty"));
-            }
-            faults.text(&at("id"), &step.id);
-            faults.text(&at("type"), &step.kind);
-            faults.text(&at("target"), &step.target);
-            faults.texts(&at("depends_on"), &step.depends_on);
-            faults.keep(super::relation::check_properties(
-                &at("parameters"),
-                &step.parameters,
-            ));
-        }
-        faults.keep(super::relation::check_properties(
-            "metadata",
-            &self.metadata,
-        ));
-        faults.list
-    }
 }

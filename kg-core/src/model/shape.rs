@@ -5,8 +5,11 @@
 //! `name` or `name:version` in the order given. Reading back accepts both places and refuses contradictions. A field that
 //! has no place of its own goes into the metadata and comes out again.
 
+mod pattern;
+
+pub use pattern::{as_count, no_count, no_type, pattern_from_object, pattern_object};
+
 use super::path::part;
-use super::pattern::{PatternBody, PatternSpec, Step};
 use super::service::{Dependency, Endpoint, Health, Schema, ServiceSpec};
 use super::{Name, Object, Value};
 use crate::error::Fault;
@@ -158,84 +161,6 @@ pub fn service_from_object(
     }
     spec.metadata = metadata;
     let spec = spec.normalised();
-    reader.faults.extend(spec.faults());
-    if reader.faults.is_empty() {
-        Ok(spec)
-    } else {
-        Err(reader.faults)
-    }
-}
-
-/// A pattern as one object.
-#[must_use]
-pub fn pattern_object(spec: &PatternSpec) -> Object {
-    let body = &spec.body;
-    let mut top = Writer::default();
-    top.put("name", Value::string(spec.name.as_str()));
-    top.put("category", Value::string(&body.category));
-    top.text("description", &body.description);
-    top.text("version", &body.version);
-    top.text("owner", &body.owner);
-    top.text("origin", &body.origin);
-    if body.active {
-        top.put("active", Value::Bool(true));
-    }
-    let step = |step: &Step| {
-        let mut out = Writer::default();
-        out.text("id", &step.id);
-        out.text("type", &step.kind);
-        out.text("target", &step.target);
-        if !step.depends_on.is_empty() {
-            out.put("depends_on", texts(&step.depends_on));
-        }
-        if !step.parameters.is_empty() {
-            out.put("parameters", Value::Object(step.parameters.clone()));
-        }
-        Value::Object(out.0)
-    };
-    top.put("steps", Value::list(body.steps.iter().map(step)));
-    top.put("metadata", Value::Object(spec.metadata.clone()));
-    top.0
-}
-
-/// Reads a pattern from its shape.
-///
-/// # Errors
-/// Every fault, with the path of its field.
-pub fn pattern_from_object(name: &Name, object: &Object) -> Result<PatternSpec, Vec<Fault>> {
-    let mut reader = Reader::default();
-    let mut body = PatternBody::default();
-    let mut metadata = Object::new();
-    for (key, value) in object {
-        match key.as_ref() {
-            "name" if matches!(value.as_str(), Some(own) if own.is_empty() || own == name.as_str()) =>
-                {}
-            "name" => reader.fault("name", format!("differs from the key {name:?}")),
-            "category" => body.category = reader.text("category", value),
-            "description" => body.description = reader.text("description", value),
-            "version" => body.version = reader.text("version", value),
-            "owner" => body.owner = reader.text("owner", value),
-            "origin" => body.origin = reader.text("origin", value),
-            "active" => match value {
-                Value::Bool(active) => body.active = *active,
-                other => reader.wrong("active", "a boolean", other),
-            },
-            "steps" => body.steps = reader.each("steps", value, Reader::step),
-            "metadata" => match value {
-                Value::Object(members) => {
-                    // What stands at the top wins, whichever is read first.
-                    metadata = metadata.union(members.clone());
-                }
-                other => reader.wrong("metadata", "an object", other),
-            },
-            _ => drop(metadata.insert(key.clone(), value.clone())),
-        }
-    }
-    let spec = PatternSpec {
-        name: name.clone(),
-        body,
-        metadata,
-    };
     reader.faults.extend(spec.faults());
     if reader.faults.is_empty() {
         Ok(spec)
@@ -451,27 +376,5 @@ impl Reader {
             }
         }
         Some(dependency)
-    }
-
-    fn step(&mut self, at: &str, value: &Value) -> Option<Step> {
-        let members = self.object(at, value)?;
-        let mut step = Step::default();
-        for (key, value) in members {
-            let field = format!("{at}.{}", part(key));
-            match key.as_ref() {
-                "id" => step.id = self.text(&field, value),
-                "type" => step.kind = self.text(&field, value),
-                "target" => step.target = self.text(&field, value),
-                "depends_on" => step.depends_on = self.texts(&field, value),
-                "parameters" => {
-                    step.parameters = self.object(&field, value).cloned().unwrap_or_default()
-                }
-                _ => self.fault(
-                    &field,
-                    "is no field of a step (id, type, target, depends_on, parameters)".into(),
-                ),
-            }
-        }
-        Some(step)
     }
 }

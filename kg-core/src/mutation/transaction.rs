@@ -4,7 +4,7 @@ use crate::access::Authority;
 use crate::model::value::{MEMBER_WEIGHT, object_weight};
 use crate::model::{
     Dependency, Endpoint, EntityRef, Health, Label, Name, Object, Path, PatternSpec, RelationKey,
-    Schema, ServiceSpec, Value,
+    Schema, ServiceSpec, Step, Value,
 };
 use crate::snapshot::{RequestKey, Snapshot};
 use std::sync::Arc;
@@ -272,10 +272,25 @@ fn service_weight(service: &ServiceSpec) -> usize {
 }
 
 fn pattern_weight(pattern: &PatternSpec) -> usize {
-    let step = |step: &crate::model::Step| {
-        FIXED + texts_weight(&step.depends_on) + object_weight(&step.parameters)
+    let step = |step: &Step| {
+        let undo = step.compensation.as_ref();
+        2 * FIXED
+            + texts_weight(&step.depends_on)
+            + texts_weight(&step.required)
+            + texts_weight(&step.optional)
+            + object_weight(&step.parameters)
+            + step.condition.weight()
+            + step.description.len()
+            + undo.map_or(0, |undo| FIXED + object_weight(&undo.parameters))
     };
-    pattern.body.steps.iter().map(step).sum::<usize>() + object_weight(&pattern.metadata)
+    let body = &pattern.body;
+    let inputs = body.inputs.iter().map(|input| input.default.weight());
+    let outputs = body.outputs.iter().map(|output| output.value.weight());
+    let named = body.inputs.len() + body.outputs.len() + body.classes.len();
+    body.steps.iter().map(step).sum::<usize>()
+        + inputs.chain(outputs).sum::<usize>()
+        + named * FIXED
+        + object_weight(&pattern.metadata)
 }
 
 fn texts_weight(texts: &[String]) -> usize {

@@ -3,7 +3,8 @@
 use super::error::QueryError;
 use crate::model::value::object_to_serde;
 use crate::model::{
-    Entity, EntityId, EntityRef, Health, Kind, Label, Object, PatternBody, ServiceBody, Value,
+    Compensation, Entity, EntityId, EntityRef, Health, Kind, Label, Object, PatternBody,
+    ServiceBody, Value,
 };
 use crate::snapshot::Snapshot;
 use std::fmt::Write;
@@ -154,20 +155,79 @@ fn pattern(body: &PatternBody, page: &mut Page) {
         ("Origin", &body.origin),
         ("Active", if body.active { "yes" } else { "no" }),
     ]);
-    page.heading_of_some("Steps", body.steps.iter().collect(), |page, steps| {
-        let rows: Vec<[String; 4]> = steps
+    page.heading_of_some("Inputs", body.inputs.iter().collect(), |page, inputs| {
+        let rows: Vec<[String; 5]> = inputs
             .iter()
-            .map(|s| {
+            .map(|input| {
+                let required = if input.required { "yes" } else { "no" };
+                let default = match &input.default {
+                    Value::Null => String::new(),
+                    value => plain(&cell(value)),
+                };
                 [
-                    plain(&s.id),
-                    plain(&s.kind),
-                    plain(&s.target),
-                    plain(&s.depends_on.join(", ")),
+                    plain(&input.name),
+                    input.kind.name().to_owned(),
+                    required.to_owned(),
+                    default,
+                    plain(&input.description),
                 ]
             })
             .collect();
-        page.table(["Step", "Type", "Target", "After"], &rows);
+        page.table(
+            ["Input", "Type", "Required", "Default", "Description"],
+            &rows,
+        );
     });
+    page.heading_of_some("Steps", body.steps.iter().collect(), |page, steps| {
+        let rows: Vec<[String; 7]> = steps
+            .iter()
+            .map(|step| {
+                let undo = step.compensation.as_ref();
+                [
+                    plain(&step.id),
+                    plain(&step.kind),
+                    plain(&step.target),
+                    plain(&step.action),
+                    plain(&step.depends_on.join(", ")),
+                    plain(&undo.map(deed).unwrap_or_default()),
+                    plain(&step.description),
+                ]
+            })
+            .collect();
+        page.table(
+            [
+                "Step",
+                "Type",
+                "Target",
+                "Action",
+                "After",
+                "Undone by",
+                "Description",
+            ],
+            &rows,
+        );
+    });
+    page.heading_of_some("Outputs", body.outputs.iter().collect(), |page, outputs| {
+        let rows: Vec<[String; 4]> = outputs
+            .iter()
+            .map(|output| {
+                [
+                    plain(&output.name),
+                    output.kind.name().to_owned(),
+                    plain(&cell(&output.value)),
+                    plain(&output.description),
+                ]
+            })
+            .collect();
+        page.table(["Output", "Type", "Value", "Description"], &rows);
+    });
+}
+
+/// What undoes a step, in a few words.
+fn deed(undo: &Compensation) -> String {
+    let words = [&undo.kind, &undo.target, &undo.action];
+    let said = words.iter().filter(|word| !word.is_empty());
+    said.map(|word| word.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 /// Relations of other labels than `depends_on` between services, which have sections of their own.

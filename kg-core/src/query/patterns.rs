@@ -1,9 +1,10 @@
 //! Which patterns use an entity.
 //!
 //! A step says what it acts on as free text: `service/checkout`, `checkout`, or one of its methods, as `checkout.Pay` or
-//! `checkout/Pay`. What exists decides what is meant, the longest name first.
+//! `checkout/Pay`. What exists decides what is meant, the longest name first. A bare name is a service, and of a step that runs a
+//! pattern first of all a pattern. What a step's compensation acts on, and the step that a `map` repeats, it acts on as well.
 
-use crate::model::{Entity, EntityId, EntityRef, Kind};
+use crate::model::{Entity, EntityId, EntityRef, Kind, Step, Value};
 use crate::snapshot::Snapshot;
 use std::sync::Arc;
 
@@ -18,21 +19,55 @@ pub fn patterns_using(snapshot: &Snapshot, used: impl Fn(EntityId) -> bool) -> V
             steps
                 .into_iter()
                 .flatten()
-                .filter_map(|step| step_target(snapshot, &step.target))
+                .flat_map(acts_on)
+                .filter_map(|target| target.entity(snapshot))
                 .any(|target| used(target.id))
         })
         .map(|entity| entity.key.clone())
         .collect()
 }
 
-/// The entity that a step acts on, if there is one.
-pub(super) fn step_target<'a>(snapshot: &'a Snapshot, target: &str) -> Option<&'a Arc<Entity>> {
-    if let Some(entity) = named(snapshot, target) {
-        return Some(entity);
+/// What a step, or something that belongs to it, acts on.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    /// The type of the step.
+    kind: &'a str,
+    /// What it says.
+    pub(super) text: &'a str,
+}
+
+/// Whatever a step acts on: itself, what undoes it, what it repeats.
+pub(super) fn acts_on(step: &Step) -> impl Iterator<Item = Target<'_>> {
+    let own = Some((step.kind.as_str(), step.target.as_str()));
+    let undo = step.compensation.as_ref();
+    let undo = undo.map(|undo| (undo.kind.as_str(), undo.target.as_str()));
+    let repeated = step.parameters.get("step").and_then(Value::as_object);
+    let repeated = repeated.filter(|_| step.kind == "map").map(|inner| {
+        let text = |key| inner.get(key).and_then(Value::as_str).unwrap_or_default();
+        (text("type"), text("target"))
+    });
+    [own, undo, repeated]
+        .into_iter()
+        .flatten()
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(kind, text)| Target { kind, text })
+}
+
+impl Target<'_> {
+    /// The entity that is meant, if there is one.
+    pub(super) fn entity<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<Entity>> {
+        let pattern = |text| snapshot.find("pattern", text);
+        let of_pattern = (self.kind == "pattern")
+            .then(|| pattern(self.text))
+            .flatten();
+        of_pattern
+            .or_else(|| named(snapshot, self.text))
+            .or_else(|| {
+                self.text
+                    .rmatch_indices(['.', '/'])
+                    .find_map(|(at, _)| named(snapshot, &self.text[..at]))
+            })
     }
-    target
-        .rmatch_indices(['.', '/'])
-        .find_map(|(at, _)| named(snapshot, &target[..at]))
 }
 
 fn named<'a>(snapshot: &'a Snapshot, text: &str) -> Option<&'a Arc<Entity>> {

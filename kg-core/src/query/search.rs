@@ -7,7 +7,9 @@
 use super::budget::Budget;
 use super::error::QueryError;
 use crate::error::Fault;
-use crate::model::{Body, Entity, EntityId, Kind, Name, Object, PatternBody, ServiceBody, Value};
+use crate::model::{
+    Body, Entity, EntityId, Kind, Name, Object, PatternBody, ServiceBody, Step, Value,
+};
 use crate::snapshot::Snapshot;
 use std::sync::Arc;
 
@@ -208,11 +210,33 @@ fn pattern_texts(body: &PatternBody, look: Look<'_>) -> bool {
     ]
     .into_iter()
     .any(|text| look(text))
-        || body.steps.iter().any(|step| {
-            [&step.id, &step.kind, &step.target]
+        || body.steps.iter().any(|step| step_texts(step, look))
+        || body.inputs.iter().any(|input| {
+            look(&input.name) || look(&input.description) || value_texts(&input.default, look)
+        })
+        || body.outputs.iter().any(|output| {
+            look(&output.name) || look(&output.description) || value_texts(&output.value, look)
+        })
+        || body.classes.keys().any(|class| look(class))
+}
+
+fn step_texts(step: &Step, look: Look<'_>) -> bool {
+    let words = [
+        &step.id,
+        &step.kind,
+        &step.target,
+        &step.action,
+        &step.class,
+        &step.description,
+    ];
+    words.into_iter().any(|text| look(text))
+        || object_texts(&step.parameters, look)
+        || value_texts(&step.condition, look)
+        || step.compensation.as_ref().is_some_and(|undo| {
+            [&undo.kind, &undo.target, &undo.action]
                 .into_iter()
                 .any(|text| look(text))
-                || object_texts(&step.parameters, look)
+                || object_texts(&undo.parameters, look)
         })
 }
 

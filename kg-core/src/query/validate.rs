@@ -2,7 +2,7 @@
 
 use super::budget::Budget;
 use super::cycles::cycles;
-use super::patterns::step_target;
+use super::patterns::acts_on;
 use super::prune::emptiness;
 use crate::limits::NAMED_IN_ERRORS;
 use crate::model::{Dependency, Entity, EntityId, EntityRef, Kind, Label, PatternBody};
@@ -231,14 +231,14 @@ fn pattern(snapshot: &Snapshot, entity: &Entity, findings: &mut Vec<Finding>) {
                 add(Severity::Error, "step_missing", message);
             }
         }
-        if !step.target.is_empty() {
-            match step_target(snapshot, &step.target) {
+        for target in acts_on(step) {
+            match target.entity(snapshot) {
                 None => add(
                     Severity::Warning,
                     "step_target_missing",
                     format!(
                         "step {:?} acts on {:?}, which does not exist",
-                        step.id, step.target
+                        step.id, target.text
                     ),
                 ),
                 Some(target) if target.is_placeholder() => add(

@@ -2,9 +2,9 @@
 
 use super::oracle::Oracle;
 use crate::model::{
-    APPENDED, Body, Dependency, Endpoint, Entity, EntityId, EntityRef, Health, Kind, Label, Name,
-    Object, Path, PatternBody, PatternSpec, Relation, RelationKey, Schema, ServiceBody,
-    ServiceSpec, Step, Value,
+    APPENDED, Body, Compensation, Dependency, Endpoint, Entity, EntityId, EntityRef, Health, Input,
+    Join, Kind, Label, Name, Object, Output, Path, PatternBody, PatternSpec, Relation, RelationKey,
+    Retry, Schema, ServiceBody, ServiceSpec, Step, Value, ValueType,
 };
 use crate::mutation::{Mutation, Precondition, Request, Transaction};
 use crate::snapshot::{RequestKey, Snapshot};
@@ -129,13 +129,25 @@ const OF_SERVICE: [&str; 24] = [
     ".pay",
 ];
 /// What a path may name below a pattern.
-const OF_PATTERN: [&str; 10] = [
+const OF_PATTERN: [&str; 22] = [
     "",
     ".description",
     ".active",
     ".steps",
     ".steps[0].id",
+    ".steps[0].action",
+    ".steps[0].join",
+    ".steps[0].timeout_ms",
+    ".steps[0].condition",
+    ".steps[0].retry",
+    ".steps[0].retry.max_attempts",
+    ".steps[0].retry.jitter",
+    ".steps[0].compensation.type",
     ".steps[1]",
+    ".inputs[0].default",
+    ".outputs",
+    ".classes.pay",
+    ".max_runs",
     ".metadata",
     ".metadata.cart",
     ".cart",
@@ -312,20 +324,6 @@ fn schema(rng: &mut Rng) -> Schema {
 }
 
 fn pattern(rng: &mut Rng) -> PatternSpec {
-    let step = |rng: &mut Rng, id: usize| Step {
-        id: if rng.once_in(9) {
-            one(rng, &["", "0"]).to_owned()
-        } else {
-            id.to_string()
-        },
-        kind: word(rng),
-        target: target(rng),
-        depends_on: (0..rng.below(3).saturating_sub(1))
-            .map(|_| one(rng, &["0", "1", "2"]).to_owned())
-            .collect(),
-        parameters: object(rng, 0),
-        ..Step::default()
-    };
     PatternSpec {
         name: name(one(rng, &["flow", "other"])),
         body: PatternBody {
@@ -333,9 +331,129 @@ fn pattern(rng: &mut Rng) -> PatternSpec {
             category: word(rng),
             active: rng.once_in(2),
             steps: (0..rng.below(4)).map(|i| step(rng, i)).collect(),
+            inputs: (0..rng.below(3).saturating_sub(1))
+                .map(|_| input(rng))
+                .collect(),
+            outputs: (0..rng.below(3).saturating_sub(1))
+                .map(|_| output(rng))
+                .collect(),
+            classes: (0..rng.below(3).saturating_sub(1))
+                .map(|_| (one(rng, &WORDS).to_owned(), mostly(rng, 1, 0)))
+                .collect(),
+            max_runs: small(rng),
+            max_parallel: small(rng),
+            timeout_ms: small(rng),
             ..PatternBody::default()
         },
         metadata: object(rng, 1),
+    }
+}
+
+fn step(rng: &mut Rng, id: usize) -> Step {
+    let mut parameters = object(rng, 0);
+    let kind = if rng.once_in(4) {
+        let inner = [
+            (Arc::from("type"), Value::string(known_kind(rng))),
+            (Arc::from("target"), Value::string(&target(rng))),
+        ];
+        parameters.insert(
+            Arc::from("step"),
+            Value::Object(inner.into_iter().collect()),
+        );
+        one(rng, &["map", "pass"]).to_owned()
+    } else if rng.once_in(3) {
+        known_kind(rng).to_owned()
+    } else {
+        word(rng)
+    };
+    Step {
+        id: if rng.once_in(9) {
+            one(rng, &["", "0"]).to_owned()
+        } else {
+            id.to_string()
+        },
+        kind,
+        target: target(rng),
+        action: word(rng),
+        depends_on: (0..rng.below(3).saturating_sub(1))
+            .map(|_| one(rng, &["0", "1", "2"]).to_owned())
+            .collect(),
+        join: if rng.once_in(4) { Join::Any } else { Join::All },
+        parameters,
+        required: words(rng),
+        optional: words(rng),
+        retry: rng.once_in(4).then(|| retry(rng)),
+        timeout_ms: small(rng),
+        total_timeout_ms: small(rng),
+        condition: if rng.once_in(4) {
+            value(rng, 1)
+        } else {
+            Value::Null
+        },
+        compensation: rng.once_in(4).then(|| Compensation {
+            kind: known_kind(rng).to_owned(),
+            target: target(rng),
+            action: word(rng),
+            parameters: object(rng, 0),
+            retry: rng.once_in(3).then(|| retry(rng)),
+            timeout_ms: small(rng),
+        }),
+        class: word(rng),
+        description: word(rng),
+    }
+}
+
+/// A type of step that says what its target is.
+fn known_kind(rng: &mut Rng) -> &'static str {
+    one(rng, &["grpc", "pattern"])
+}
+
+/// Mostly what is allowed, seldom what is not.
+fn mostly<T>(rng: &mut Rng, usual: T, wrong: T) -> T {
+    if rng.once_in(40) { wrong } else { usual }
+}
+
+fn small(rng: &mut Rng) -> u32 {
+    u32::try_from(rng.below(4).saturating_sub(1)).unwrap_or(0)
+}
+
+fn retry(rng: &mut Rng) -> Retry {
+    Retry {
+        max_attempts: mostly(rng, 3, 0),
+        backoff_ms: 1 + small(rng),
+        multiplier: mostly(rng, 1.5, 0.5),
+        max_backoff_ms: 1 + small(rng),
+        jitter: if rng.once_in(2) {
+            0.0
+        } else {
+            mostly(rng, 1.0, 2.0)
+        },
+        codes: words(rng),
+    }
+}
+
+/// Of an input or an output.
+fn name_of(rng: &mut Rng) -> String {
+    let usual = one(rng, &WORDS);
+    mostly(rng, usual, "").to_owned()
+}
+
+fn input(rng: &mut Rng) -> Input {
+    Input {
+        name: name_of(rng),
+        kind: *rng.pick(&ValueType::ALL),
+        required: rng.once_in(2),
+        default: value(rng, 1),
+        description: word(rng),
+    }
+}
+
+fn output(rng: &mut Rng) -> Output {
+    Output {
+        name: name_of(rng),
+        kind: *rng.pick(&ValueType::ALL),
+        value: value(rng, 1),
+        description: word(rng),
     }
 }
 

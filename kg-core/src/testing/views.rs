@@ -3,7 +3,7 @@
 use super::oracle::{Node, Oracle};
 use crate::model::{
     Body, EntityRef, Health, Kind, Label, Name, Object, PatternBody, RelationKey, ServiceBody,
-    Value,
+    Step, Value,
 };
 use crate::query::{Description, Idle, Picture, PictureEdge, PictureNode, Severity};
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,7 +127,36 @@ impl Oracle {
         found.iter().map(|idle| &idle.key).eq(&self.prune())
     }
 
-    /// What a step's target means: the longest beginning that names something.
+    /// What a step acts on, and what undoes it, and what it repeats: each text, and what it means.
+    fn targets(&self, step: &Step) -> Vec<(String, Option<&EntityRef>)> {
+        let mut said = vec![(step.kind.clone(), step.target.clone())];
+        if let Some(undo) = &step.compensation {
+            said.push((undo.kind.clone(), undo.target.clone()));
+        }
+        if step.kind == "map"
+            && let Some(Value::Object(inner)) = step.parameters.get("step")
+        {
+            let word = |key| match inner.get(key) {
+                Some(Value::String(text)) => text.to_string(),
+                _ => String::new(),
+            };
+            said.push((word("type"), word("target")));
+        }
+        said.retain(|(_, text)| !text.is_empty());
+        said.into_iter()
+            .map(|(kind, text)| {
+                let pattern = |key: &&EntityRef| key.is_pattern() && key.name.as_str() == text;
+                let meant = match kind.as_str() {
+                    "pattern" => self.entities.keys().find(pattern),
+                    _ => None,
+                };
+                let meant = meant.or_else(|| self.target(&text));
+                (text, meant)
+            })
+            .collect()
+    }
+
+    /// What a target means: the longest beginning that names something.
     fn target(&self, text: &str) -> Option<&EntityRef> {
         let ends = (1..=text.len()).rev().filter(|end| {
             *end == text.len()
@@ -148,8 +177,8 @@ impl Oracle {
         self.known()
             .filter(|(_, node)| {
                 pattern(node).is_some_and(|body| {
-                    let mut targets = body.steps.iter().filter_map(|s| self.target(&s.target));
-                    targets.any(|target| used.contains(target))
+                    let mut targets = body.steps.iter().flat_map(|s| self.targets(s));
+                    targets.any(|(_, meant)| meant.is_some_and(|key| used.contains(key)))
                 })
             })
             .map(|(key, _)| key.clone())
@@ -248,11 +277,11 @@ impl Oracle {
                     add(Severity::Error, "step_missing");
                 }
             }
-            let target = self
-                .target(&step.target)
-                .map(|key| &self.entities[key].body);
-            if !step.target.is_empty() && target.is_none_or(|body| *body == Body::Placeholder) {
-                add(Severity::Warning, "step_target_missing");
+            for (_, meant) in self.targets(step) {
+                let body = meant.map(|key| &self.entities[key].body);
+                if body.is_none_or(|body| *body == Body::Placeholder) {
+                    add(Severity::Warning, "step_target_missing");
+                }
             }
         }
         // Whatever waits for nothing that has not started starts.
@@ -376,8 +405,27 @@ fn texts(key: &EntityRef, node: &Node) -> Vec<String> {
         ]);
         for step in &body.steps {
             out.extend([step.id.clone(), step.kind.clone(), step.target.clone()]);
+            out.extend([
+                step.action.clone(),
+                step.class.clone(),
+                step.description.clone(),
+            ]);
             object_texts(&step.parameters, &mut out);
+            value_texts(&step.condition, &mut out);
+            if let Some(undo) = &step.compensation {
+                out.extend([undo.kind.clone(), undo.target.clone(), undo.action.clone()]);
+                object_texts(&undo.parameters, &mut out);
+            }
         }
+        for input in &body.inputs {
+            out.extend([input.name.clone(), input.description.clone()]);
+            value_texts(&input.default, &mut out);
+        }
+        for output in &body.outputs {
+            out.extend([output.name.clone(), output.description.clone()]);
+            value_texts(&output.value, &mut out);
+        }
+        out.extend(body.classes.keys().cloned());
     }
     out
 }

@@ -392,7 +392,11 @@ fn is_refusal(code: Code) -> bool {
     matches!(code, Code::Unauthenticated | Code::PermissionDenied)
 }
 
-fn may_call(principal: &Principal, rule: Rule) -> Result<(), Status> {
+/// Whether somebody may make a call of this rule at all. What it names is the service's to judge.
+///
+/// # Errors
+/// The status that they are told.
+pub(crate) fn may_call(principal: &Principal, rule: Rule) -> Result<(), Status> {
     match (rule.asks(), rule) {
         (Some((action, resource)), _) => {
             policy(principal, action, resource).map_err(status::refused)

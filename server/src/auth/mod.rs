@@ -28,6 +28,7 @@ mod trail;
 
 pub use allowance::{Allowances, Limits};
 pub use caller::Caller;
+pub(crate) use gate::may_call;
 pub use gate::{Gate, GateLayer};
 pub use password::{Busy, Passwords};
 pub use policy::{Action, Refused, Resource, policy};

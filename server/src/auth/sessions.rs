@@ -42,6 +42,7 @@ use crate::users::UserStore;
 use asked::{Asked, Asking, From, Place};
 use known::{Digest, Known, Look};
 use subject::{Presented, Proof, Subject, unanswered};
+pub(crate) use subject::{key_now, user_now};
 
 /// How often the store is asked whether something was taken away.
 const EVERY: Duration = Duration::from_secs(1);

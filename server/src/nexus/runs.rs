@@ -1,5 +1,614 @@
-//! The runs of a store, as services meet them.
+//! The runs of a store, as services meet them, and the task that keeps those of this server.
+//!
+//! ```text
+//! begin -> rows (durable) -> live (a task: decide, attempt, write, apply) -> rows: ended -> announcer
+//!            ^                 ^
+//!            |                 +-- a second's tick: runs of servers that are gone, cancels, runs that nobody here carries out
+//!            +-- an id of a request, or of a parent and its step, finds the run that was begun before
+//! ```
+//!
+//! A run has at most one task in a process: the table of live runs has one place for each id. Across processes its epoch sees to
+//! that. What is in the table may be behind the rows of another server, and never ahead of what is durable.
+
+mod carry;
+mod host;
+mod live;
+mod watch;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use amadeus_proto::v1;
+use dashmap::{DashMap, Entry};
+use futures::FutureExt as _;
+use kg_core::error::Refusal;
+use kg_core::model::{EntityRef, Kind, Name, Object};
+use kg_core::nexus::{RunState, StepTypes};
+use prost::Message as _;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tonic::Status;
+
+pub use host::child_id;
+pub use live::View;
+pub use watch::{Watch, Watched};
+
+use super::announcer::{Announcer, News};
+use super::owner::Owners;
+use super::places::Places;
+use super::rows::{
+    AT_ONCE, About, Begun, Cancel, LEASE, NewRun, OwnerId, RunFilter, RunId, RunRow, RunRows,
+    RunRowsError, Statistics,
+};
+use super::step::World;
+use super::steps::StepKinds;
+use crate::auth::Caller;
+use crate::metrics::Metrics;
+use crate::rpc::{status, to_proto};
+use crate::shutdown::Shutdown;
+use crate::storage::ServerId;
+use live::Live;
+
+/// How often a server says that it lives, and looks for runs that nobody carries out.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// How often it looks for its own runs that no task has, and for those that are kept no longer.
+const TIDY: Duration = Duration::from_secs(10);
+
+/// How long the end of a server waits for its runs to stop where they are.
+const STOPPING: Duration = Duration::from_secs(5);
+
+/// How many runs that ended are kept, and for how long, where the configuration does not say.
+pub const KEPT: (u64, Duration) = (100_000, Duration::from_secs(30 * 24 * 3_600));
+
+/// What runs are made of.
+pub struct Parts {
+    /// Where they are kept.
+    pub rows: RunRows,
+    /// Types of steps.
+    pub kinds: StepKinds,
+    /// What steps may use.
+    pub world: World,
+    /// With whose rights they act.
+    pub owners: Owners,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Milliseconds since 1970.
+    pub clock: fn() -> u64,
+    /// This server, from its start to its end.
+    pub me: ServerId,
+    /// Runs at once.
+    pub max_runs: usize,
+    /// How many that ended are kept, and for how long.
+    pub kept: (u64, Duration),
+}
 
 /// The runs. Clones are further handles of the same ones.
-#[derive(Clone, Default)]
-pub struct Runs(());
+#[derive(Clone)]
+pub struct Runs(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    rows: RunRows,
+    kinds: StepKinds,
+    world: World,
+    owners: Owners,
+    metrics: Arc<Metrics>,
+    clock: fn() -> u64,
+    me: ServerId,
+    kept: (u64, Duration),
+    places: Places,
+    live: DashMap<RunId, Arc<Live>>,
+    announcer: Announcer,
+    ending: Shutdown,
+    /// Why the rows could not be reached last time, if they could not.
+    fault: Mutex<Option<String>>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A run that somebody wants.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Who.
+    pub caller: Caller,
+    /// Of which pattern.
+    pub pattern: Name,
+    /// What it is given.
+    pub inputs: Object,
+    /// What it is found by; empty: its id.
+    pub correlation: Arc<str>,
+    /// Why.
+    pub reason: String,
+    /// The revision that the pattern must have been changed at last.
+    pub expected: Option<u64>,
+    /// Whose request it is and under which id.
+    pub request: Option<String>,
+    /// A hash of what is asked for.
+    pub body: u64,
+}
+
+/// The run and the step that a run is begun by.
+#[derive(Clone, Debug)]
+struct Parent {
+    run: RunId,
+    step: Arc<str>,
+    depth: u32,
+    /// The id of the new run.
+    id: RunId,
+}
+
+impl Runs {
+    /// Sets them up. Nothing is carried out before [`Self::start`].
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let announcer = Announcer::start(parts.world.events.clone(), parts.rows.clone());
+        Self(Arc::new(Inner {
+            rows: parts.rows,
+            kinds: parts.kinds,
+            world: parts.world,
+            owners: parts.owners,
+            metrics: parts.metrics,
+            clock: parts.clock,
+            me: parts.me,
+            kept: parts.kept,
+            places: Places::new(parts.max_runs),
+            live: DashMap::new(),
+            announcer,
+            ending: Shutdown::default(),
+            fault: Mutex::default(),
+            keeper: Mutex::default(),
+        }))
+    }
+
+    /// Goes on with what nobody carries out, and keeps doing so.
+    pub fn start(&self) {
+        let keeper = tokio::spawn(self.clone().keep());
+        *lock(&self.0.keeper) = Some(keeper);
+    }
+
+    /// Types of steps.
+    #[must_use]
+    pub fn kinds(&self) -> &StepKinds {
+        &self.0.kinds
+    }
+
+    /// What definitions are held against.
+    #[must_use]
+    pub fn types(&self) -> StepTypes {
+        StepTypes::of(self.0.kinds.types())
+    }
+
+    /// What steps may use.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.0.world
+    }
+
+    /// Why the rows cannot be reached, if they cannot.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        lock(&self.0.fault).clone()
+    }
+
+    /// Begins a run, or finds the one that this request began before. Durable when it returns.
+    ///
+    /// # Errors
+    /// What `ExecutePattern` says.
+    pub async fn begin(&self, order: Order) -> Result<RunId, Status> {
+        if let Some(request) = &order.request {
+            let known = self
+                .0
+                .rows
+                .by_request(request)
+                .await
+                .map_err(status::runs)?;
+            if let Some((id, body)) = known {
+                return if body == order.body {
+                    Ok(id)
+                } else {
+                    Err(reused())
+                };
+            }
+        }
+        let owner = self
+            .0
+            .owners
+            .of(&order.caller)
+            .await
+            .map_err(|e| status::failed(&e))?;
+        self.begin_for(order, owner, None).await
+    }
+
+    async fn begin_for(
+        &self,
+        order: Order,
+        owner: OwnerId,
+        parent: Option<Parent>,
+    ) -> Result<RunId, Status> {
+        let this = &self.0;
+        if this.ending.has_begun() {
+            return Err(status::stopping());
+        }
+        let entry = match &parent {
+            None => Some(this.places.enter().ok_or_else(full)?),
+            Some(_) => None,
+        };
+        let key = EntityRef::new(Kind::pattern(), order.pattern.clone());
+        let seen = this.world.graph.see_head(&order.caller).await?;
+        seen.must_see(&key)?;
+        let entity = seen.entity(&key).ok_or_else(|| status::not_found(&key))?;
+        let body = entity.pattern().ok_or_else(|| status::not_found(&key))?;
+        if let Some(expected) = order.expected.filter(|e| *e != entity.modified_revision) {
+            return Err(status::refusal(Refusal::RevisionMismatch {
+                what: key.to_string(),
+                expected,
+                actual: Some(entity.modified_revision),
+            }));
+        }
+        if !body.active {
+            return Err(status::state(format!(
+                "{key} is not active: no run of it may begin"
+            )));
+        }
+        let definition = to_proto::pattern(entity, body);
+        let id = parent
+            .as_ref()
+            .map_or_else(new_id, |parent| parent.id.clone());
+        let correlation = match &*order.correlation {
+            "" => id.0.clone(),
+            _ => order.correlation.clone(),
+        };
+        let about = About {
+            pattern: order.pattern.as_str().into(),
+            pattern_version: body.version.clone(),
+            pattern_revision: entity.modified_revision,
+            graph_revision: seen.revision(),
+            event_offset: this.world.events.next_offset(),
+            actor: order.caller.principal.name.clone(),
+            owner,
+            reason: order.reason,
+            correlation,
+            parent: parent
+                .as_ref()
+                .map_or_else(|| "".into(), |parent| parent.run.0.clone()),
+            parent_step: parent
+                .as_ref()
+                .map_or_else(|| "".into(), |parent| parent.step.clone()),
+            depth: parent.as_ref().map_or(0, |parent| parent.depth),
+            steps_total: to_proto::count(body.steps.len()),
+            created_ms: (this.clock)(),
+        };
+        let start = live::Start::of(about, definition, &self.types()).map_err(status::state)?;
+        let start = start.given(&order.inputs).map_err(status::faults)?;
+        let new = NewRun {
+            id: id.clone(),
+            request: order.request,
+            body: order.body,
+            about: (*start.about).clone(),
+            inputs: to_proto::object(&start.inputs).encode_to_vec(),
+            definition: start.definition.encode_to_vec(),
+        };
+        // In a task of its own: a call that nobody waits for any more must not leave a run that nobody carries out.
+        let runs = self.clone();
+        let beginning = tokio::spawn(async move { runs.begun(new, start, entry).await });
+        let begun = beginning.await;
+        begun.unwrap_or_else(|error| Err(status::internal("beginning a run", &error)))
+    }
+
+    async fn begun(
+        self,
+        new: NewRun,
+        start: live::Start,
+        entry: Option<OwnedSemaphorePermit>,
+    ) -> Result<RunId, Status> {
+        let id = new.id.clone();
+        match self
+            .0
+            .rows
+            .begin(new, self.0.me)
+            .await
+            .map_err(status::runs)?
+        {
+            Begun::New(key) => {
+                self.launch(Live::new(id.clone(), key, 1, self.0.me, start), entry);
+                Ok(id)
+            }
+            Begun::Known(_, id) => Ok(id),
+            Begun::Reused => Err(reused()),
+        }
+    }
+
+    /// Gives a run its task. One of this id that has an older epoch is ended: its run was somebody else's meanwhile.
+    fn launch(&self, live: Arc<Live>, entry: Option<OwnedSemaphorePermit>) {
+        match self.0.live.entry(live.id.clone()) {
+            Entry::Occupied(before) if before.get().epoch >= live.epoch => return,
+            Entry::Occupied(mut before) => before.insert(live.clone()).stop(),
+            Entry::Vacant(place) => drop(place.insert(live.clone())),
+        }
+        let (runs, carried) = (self.clone(), live.clone());
+        let task = tokio::spawn(async move {
+            let _entry = entry;
+            let done = std::panic::AssertUnwindSafe(carry::carry_out(&runs, &carried));
+            if done.catch_unwind().await.is_err() {
+                tracing::error!(run = %carried.id, "a bug ended a run");
+                carry::give_up(&runs, &carried).await;
+            }
+            let mine = |_: &RunId, now: &Arc<Live>| now.epoch == carried.epoch;
+            runs.0.live.remove_if(&carried.id, mine);
+            carried.left();
+        });
+        live.carried_by(task.abort_handle());
+    }
+
+    /// The run, as it is now; `None`: there is none.
+    ///
+    /// # Errors
+    /// UNAVAILABLE while the rows cannot be reached.
+    pub async fn run(&self, id: &RunId) -> Result<Option<v1::Run>, Status> {
+        Ok(self.view(&id.0).await?.map(|view| view.run))
+    }
+
+    /// The same with its timeline and what it carries out.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn view(&self, id: &str) -> Result<Option<View>, Status> {
+        if let Some(live) = self.live(id) {
+            return Ok(Some(live.view()));
+        }
+        let kept = self.0.rows.get(id).await.map_err(status::runs)?;
+        let view =
+            kept.map(|kept| Live::of(&kept, &self.types()).map(|live| live.view_at(&kept.row)));
+        view.transpose()
+            .map_err(|error| status::internal("reading a run", &error))
+    }
+
+    /// What the rows say of a run, without its journal.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn row(&self, id: &str) -> Result<Option<RunRow>, Status> {
+        self.0.rows.row(id).await.map_err(status::runs)
+    }
+
+    /// Runs that match, newest first.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn list(&self, filter: &RunFilter, limit: usize) -> Result<Vec<RunRow>, Status> {
+        self.0.rows.list(filter, limit).await.map_err(status::runs)
+    }
+
+    /// How a pattern has run.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn statistics(&self, pattern: &str) -> Result<Statistics, Status> {
+        self.0.rows.statistics(pattern).await.map_err(status::runs)
+    }
+
+    /// Asks a run to end, whichever server carries it out. Durable when it returns.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn cancel(&self, id: &RunId, cancel: Cancel) -> Result<(), Status> {
+        let asked = self.0.rows.ask_cancel(&id.0, &cancel).await;
+        if asked.map_err(status::runs)?
+            && let Some(live) = self.live(&id.0)
+        {
+            live.cancel(cancel);
+        }
+        Ok(())
+    }
+
+    /// Follows a run from a line on.
+    #[must_use]
+    pub fn watch(&self, id: &RunId, from_seq: u32) -> Watch {
+        Watch::new(self.clone(), id.clone(), from_seq)
+    }
+
+    /// Returns when a run has ended, wherever it is carried out.
+    ///
+    /// # Errors
+    /// NOT_FOUND where it is gone; UNAVAILABLE.
+    pub async fn ended(&self, id: &RunId) -> Result<(), Status> {
+        let mut watch = self.watch(id, u32::MAX);
+        while !watch.next().await?.last {}
+        Ok(())
+    }
+
+    /// Returns when this server carries a run out no more.
+    pub async fn ended_here(&self, id: &RunId) {
+        if let Some(live) = self.live(&id.0) {
+            live.gone().await;
+        }
+    }
+
+    fn live(&self, id: &str) -> Option<Arc<Live>> {
+        // Copied out: no guard of the table outlives this line.
+        self.0
+            .live
+            .get(&RunId(id.into()))
+            .map(|live| live.value().clone())
+    }
+
+    /// Runs that this server carries out, or has waiting.
+    #[must_use]
+    pub fn carried(&self) -> usize {
+        self.0.live.len()
+    }
+
+    /// Stops all runs where they are, and leaves them to other servers, or to the next start. Nothing is begun any more.
+    pub async fn end(&self) {
+        self.0.ending.begin();
+        let keeper = lock(&self.0.keeper).take();
+        if let Some(keeper) = keeper {
+            keeper.abort();
+        }
+        let all: Vec<Arc<Live>> = self
+            .0
+            .live
+            .iter()
+            .map(|live| live.value().clone())
+            .collect();
+        let stopped = async {
+            for live in &all {
+                live.gone().await;
+            }
+        };
+        if tokio::time::timeout(STOPPING, stopped).await.is_err() {
+            tracing::warn!("runs do not stop: they are cut");
+            all.iter().for_each(|live| live.stop());
+        }
+        if let Err(error) = self.0.rows.leave(self.0.me).await {
+            tracing::debug!(%error, "other servers find out by themselves that this one is gone");
+        }
+        self.0.rows.close().await;
+    }
+
+    async fn keep(self) {
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tidied = Instant::now();
+        loop {
+            beat.tick().await;
+            let mut done = self.beat().await;
+            if done.is_ok() && tidied.elapsed() >= TIDY {
+                tidied = Instant::now();
+                done = self.tidy().await;
+            }
+            let fault = done.err().map(|error| error.to_string());
+            if let Some(error) = &fault {
+                tracing::debug!(error, "the runs of others are not known now");
+            }
+            self.0.metrics.degraded("runs", fault.is_some());
+            *lock(&self.0.fault) = fault;
+            self.count();
+        }
+    }
+
+    async fn beat(&self) -> Result<(), RunRowsError> {
+        let rows = &self.0.rows;
+        for (key, cancel) in rows.beat(self.0.me).await?.cancels {
+            let all = self.0.live.iter();
+            let live = all
+                .map(|live| live.value().clone())
+                .find(|live| live.key == key);
+            if let Some(live) = live {
+                live.cancel(cancel);
+            }
+        }
+        loop {
+            let adopted = rows.adopt(self.0.me, LEASE).await?;
+            for id in &adopted {
+                self.resume(id).await?;
+            }
+            self.0.metrics.runs_adopted(adopted.len());
+            if adopted.len() < AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Goes on with a run that is mine, or has its end told.
+    async fn resume(&self, id: &RunId) -> Result<(), RunRowsError> {
+        let Some(kept) = self.0.rows.get(&id.0).await? else {
+            return Ok(());
+        };
+        let row = &kept.row;
+        if row.server != self.0.me || row.told {
+            return Ok(());
+        }
+        match Live::of(&kept, &self.types()) {
+            Ok(live) if row.ended_ms.is_some() => carry::finish(self, &live).await,
+            Ok(live) => self.launch(live, None),
+            Err(error) => {
+                tracing::error!(run = %id, error, "a run cannot be read, and is left as it is");
+            }
+        }
+        Ok(())
+    }
+
+    async fn tidy(&self) -> Result<(), RunRowsError> {
+        self.0.places.tidy();
+        let rows = &self.0.rows;
+        for id in rows.mine(self.0.me).await? {
+            if self.live(&id.0).is_some() {
+                continue;
+            }
+            let Some(row) = rows.row(&id.0).await? else {
+                continue;
+            };
+            // It may have ended since, or begun just now. Whoever carries it out all the same is fenced by the new epoch.
+            let orphan = row.ended_ms.is_none() && self.live(&id.0).is_none();
+            if !orphan || rows.retake(&id, row.epoch, self.0.me).await? {
+                self.resume(&id).await?;
+            }
+        }
+        let before_ms = (self.0.clock)().saturating_sub(self.0.kept.1.as_millis() as u64);
+        while rows.trim(before_ms, self.0.kept.0).await? == AT_ONCE {}
+        Ok(())
+    }
+
+    fn count(&self) {
+        let mut states = [0_usize; 3];
+        for live in &self.0.live {
+            match live.phase() {
+                RunState::Queued => states[0] += 1,
+                RunState::Running => states[1] += 1,
+                RunState::Compensating => states[2] += 1,
+                RunState::Succeeded | RunState::Failed | RunState::Cancelled => {}
+            }
+        }
+        self.0.metrics.runs(states);
+    }
+
+    fn announce_end(&self, live: &Live) {
+        if let Some(news) = live.end() {
+            self.0.announcer.tell(news);
+        }
+    }
+
+    fn announce_start(&self, live: &Live, time_ms: u64) {
+        self.0.announcer.tell(News {
+            id: live.id.clone(),
+            ended: None,
+            what: "started",
+            about: live.about.clone(),
+            message: "".into(),
+            time_ms,
+        });
+    }
+}
+
+/// An id that nobody has.
+fn new_id() -> RunId {
+    let mut bytes = [0; 16];
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        // Unlikely ever; an id that is there already would only find that run.
+        bytes[..8].copy_from_slice(&crate::app::seed().to_le_bytes());
+        bytes[8..].copy_from_slice(&crate::app::seed().to_le_bytes());
+    }
+    RunId(format!("{:032x}", u128::from_le_bytes(bytes)).into())
+}
+
+/// Between 0 and 1, without 1.
+fn random() -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds")]
+    let bits = (crate::app::seed() >> 11) as f64;
+    bits / (1_u64 << 53) as f64
+}
+
+fn reused() -> Status {
+    status::invalid("request_id", "stands for another request already")
+}
+
+fn full() -> Status {
+    status::exhausted("too many runs are under way or wait already: try again later")
+}
+
+/// Whoever panicked while they held it has left it whole: what is done under these locks is one step.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -4,12 +4,14 @@
 //! What one message can be wrong about by itself is found here; what depends on the graph is `plan`'s to find.
 
 mod mutation;
+mod pattern;
 mod service;
 mod user;
 mod value;
 
 pub use mutation::{Asked, Write, commit, mutation, precondition};
-pub use service::{dependency, pattern, schema, service};
+pub use pattern::{pattern, whole_pattern};
+pub use service::{dependency, schema, service};
 pub use user::{grant, grants, profile, role, scope};
 pub use value::{object, value};
 

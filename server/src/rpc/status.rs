@@ -11,6 +11,7 @@ use kg_core::error::{Fault, Refusal};
 use kg_core::limits::MESSAGE_BYTES;
 use kg_core::log::ReadError;
 use kg_core::model::path::Lost;
+use kg_core::nexus::Failure;
 use kg_core::query::QueryError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
@@ -21,6 +22,8 @@ use crate::auth::{NotSignedIn, Refused};
 use crate::events::{EventError, GroupError};
 use crate::layer::in_call;
 use crate::liveness::LeaseError;
+use crate::nexus::failure::code_name;
+use crate::nexus::rows::RunRowsError;
 use crate::picture::NotDrawn;
 use crate::users::UserError;
 
@@ -352,6 +355,36 @@ pub fn users(error: UserError) -> Status {
             Status::data_loss("the rows of users are broken; the server's log tells more")
         }
     }
+}
+
+/// The rows of runs could not be read or written.
+#[must_use]
+pub fn runs(error: RunRowsError) -> Status {
+    let message = cut(error.to_string(), TEXT_BYTES);
+    match error {
+        RunRowsError::Unavailable(_) => {
+            in_call(|| tracing::warn!(error = %message, "runs cannot be reached"));
+            Status::unavailable("runs cannot be reached now: try again with the same request_id")
+        }
+        RunRowsError::Full(_) => Status::resource_exhausted(message),
+        RunRowsError::Broken(_) => {
+            in_call(|| tracing::error!(error = %message, "the rows of runs are broken"));
+            Status::data_loss("the rows of runs are broken; the server's log tells more")
+        }
+    }
+}
+
+/// What a step would be told, told to whoever calls.
+#[must_use]
+pub fn failed(failure: &Failure) -> Status {
+    let codes = (1..=16).map(Code::from_i32);
+    let code = codes
+        .into_iter()
+        .find(|code| code_name(*code) == &*failure.code);
+    Status::new(
+        code.unwrap_or(Code::Unknown),
+        cut(failure.message.to_string(), TEXT_BYTES),
+    )
 }
 
 /// Nobody is signed in.

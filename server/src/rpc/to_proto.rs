@@ -1,14 +1,17 @@
 //! The model's types as the wire's messages.
 
 mod change;
+mod pattern;
+pub mod run;
 mod user;
 
 pub use change::{Told, change, within};
+pub use pattern::pattern;
 pub use user::{grant, grants, role, status as user_status, user};
 
 use amadeus_proto::v1;
 use kg_core::model::{
-    Body, Dependency, Entity, EntityRef, Health, Object, PatternBody, Relation, ServiceBody, Value,
+    Body, Dependency, Entity, EntityRef, Health, Object, Relation, ServiceBody, Value,
 };
 use kg_core::snapshot::Snapshot;
 use prost_types::value::Kind;
@@ -157,29 +160,6 @@ pub fn health(health: Health) -> v1::Health {
         Health::Up => v1::Health::Up,
         Health::Degraded => v1::Health::Degraded,
         Health::Down => v1::Health::Down,
-    }
-}
-
-fn pattern(entity: &Entity, body: &PatternBody) -> v1::Pattern {
-    let step = |step: &kg_core::model::Step| v1::PatternStep {
-        id: step.id.clone(),
-        r#type: step.kind.clone(),
-        target: step.target.clone(),
-        parameters: properties(&step.parameters),
-        depends_on: step.depends_on.clone(),
-        ..v1::PatternStep::default()
-    };
-    v1::Pattern {
-        name: entity.key.name.to_string(),
-        description: body.description.clone(),
-        version: body.version.clone(),
-        category: body.category.clone(),
-        owner: body.owner.clone(),
-        origin: body.origin.clone(),
-        active: body.active,
-        steps: body.steps.iter().map(step).collect(),
-        metadata: properties(&entity.properties),
-        ..v1::Pattern::default()
     }
 }
 

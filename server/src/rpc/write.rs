@@ -60,6 +60,8 @@ identified!(
     DeleteNodeRequest,
     CommitRequest,
     PruneRequest,
+    RegisterPatternRequest,
+    DeletePatternRequest,
     RestoreRequest,
     ImportOptions,
 );

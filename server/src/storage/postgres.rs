@@ -101,6 +101,11 @@ impl PostgresLog {
         self.0.address.pool_for_events()
     }
 
+    /// Connections of their own for the runs in the same database.
+    pub(crate) fn runs(&self) -> PgPool {
+        self.0.address.pool_for_runs()
+    }
+
     /// As [`super::Backend::compact`]. In small statements, so that appends find room between them.
     ///
     /// # Errors

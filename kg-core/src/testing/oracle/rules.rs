@@ -1,6 +1,6 @@
 //! What a body by itself may say: only what random transactions break. Sizes have tests of their own.
 
-use crate::model::{Dependency, Name, PatternSpec, ServiceBody, ServiceSpec};
+use crate::model::{Dependency, Name, PatternSpec, Retry, ServiceBody, ServiceSpec};
 
 /// Whether this is printable text, line breaks and tabs among it.
 pub(super) fn is_text(text: &str) -> bool {
@@ -82,10 +82,59 @@ pub(super) fn is_pattern(spec: &PatternSpec) -> bool {
         &body.owner,
         &body.origin,
     ];
-    let steps = body
+    let steps = body.steps.iter().flat_map(|s| {
+        let undo = s.compensation.iter();
+        let retries = s
+            .retry
+            .iter()
+            .chain(undo.clone().filter_map(|u| u.retry.as_ref()));
+        [
+            &s.id,
+            &s.kind,
+            &s.target,
+            &s.action,
+            &s.class,
+            &s.description,
+        ]
+        .into_iter()
+        .chain(s.depends_on.iter().chain(&s.required).chain(&s.optional))
+        .chain(undo.flat_map(|u| [&u.kind, &u.target, &u.action]))
+        .chain(retries.flat_map(|r| &r.codes))
+    });
+    let inputs = body.inputs.iter().flat_map(|i| [&i.name, &i.description]);
+    let outputs = body.outputs.iter().flat_map(|o| [&o.name, &o.description]);
+    let mut names = body
         .steps
         .iter()
-        .flat_map(|s| [&s.id, &s.kind, &s.target].into_iter().chain(&s.depends_on));
-    texts.into_iter().chain(steps).all(|text| is_text(text))
-        && body.steps.iter().all(|step| !step.id.is_empty())
+        .map(|s| &s.id)
+        .chain(
+            body.steps
+                .iter()
+                .flat_map(|s| &s.compensation)
+                .map(|u| &u.kind),
+        )
+        .chain(body.inputs.iter().map(|i| &i.name))
+        .chain(body.outputs.iter().map(|o| &o.name))
+        .chain(body.classes.keys());
+    let mut retries = body.steps.iter().flat_map(|s| {
+        let undo = s.compensation.iter().filter_map(|u| u.retry.as_ref());
+        s.retry.iter().chain(undo)
+    });
+    let is_retry = |r: &Retry| {
+        (1..=1_000).contains(&r.max_attempts)
+            && (1..=86_400_000).contains(&r.backoff_ms)
+            && (1..=86_400_000).contains(&r.max_backoff_ms)
+            && (1.0..=100.0).contains(&r.multiplier)
+            && (0.0..=1.0).contains(&r.jitter)
+    };
+    texts
+        .into_iter()
+        .chain(steps)
+        .chain(inputs)
+        .chain(outputs)
+        .chain(body.classes.keys())
+        .all(|text| is_text(text))
+        && names.all(|name| !name.is_empty())
+        && retries.all(is_retry)
+        && body.classes.values().all(|most| *most > 0)
 }

@@ -1,9 +1,12 @@
 //! Typed bodies as JSON and back, field by field.
 
+mod pattern;
+
+pub(super) use pattern::{pattern_json, read_pattern};
+
 use super::No;
 use crate::model::{
-    Dependency, Endpoint, Health, Name, Object, PatternBody, PatternSpec, Schema, ServiceBody,
-    ServiceSpec, Step, Value,
+    Dependency, Endpoint, Health, Name, Object, Schema, ServiceBody, ServiceSpec, Value,
 };
 use std::sync::Arc;
 
@@ -107,41 +110,6 @@ pub(super) fn shown(mut object: Object, registered: bool) -> Object {
     put(&mut object, "metadata", Value::Object(metadata));
     put(&mut object, "registered", Value::Bool(registered));
     object
-}
-
-pub(super) fn pattern_json(name: &Name, body: &PatternBody, metadata: &Object) -> Object {
-    let mut out = Object::new();
-    put(&mut out, "name", Value::string(name.as_str()));
-    put(&mut out, "category", Value::string(&body.category));
-    put_texts(
-        &mut out,
-        &[
-            ("description", &body.description),
-            ("version", &body.version),
-            ("owner", &body.owner),
-            ("origin", &body.origin),
-        ],
-    );
-    if body.active {
-        put(&mut out, "active", Value::Bool(true));
-    }
-    let steps = body.steps.iter().map(|s| {
-        let mut one = Object::new();
-        put_texts(
-            &mut one,
-            &[("id", &s.id), ("type", &s.kind), ("target", &s.target)],
-        );
-        if !s.depends_on.is_empty() {
-            put(&mut one, "depends_on", list_of(&s.depends_on));
-        }
-        if !s.parameters.is_empty() {
-            put(&mut one, "parameters", Value::Object(s.parameters.clone()));
-        }
-        Value::Object(one)
-    });
-    put(&mut out, "steps", Value::list(steps));
-    put(&mut out, "metadata", Value::Object(metadata.clone()));
-    out
 }
 
 fn text(value: &Value) -> Result<String, No> {
@@ -318,60 +286,4 @@ fn read_dependency(value: &Value, known: &[Dependency]) -> Result<Dependency, No
         .unwrap_or_else(|| Dependency::on(service));
     found.version = version.to_owned();
     Ok(found)
-}
-
-pub(super) fn read_pattern(name: &Name, object: &Object) -> Result<PatternSpec, No> {
-    let mut body = PatternBody::default();
-    let mut metadata = match object.get("metadata") {
-        None => Object::new(),
-        Some(value) => members(value)?.clone(),
-    };
-    for (key, value) in object {
-        match key.as_ref() {
-            "metadata" => {}
-            "name" => {
-                let own = value.as_str().ok_or(No::Invalid)?;
-                if !own.is_empty() && own != name.as_str() {
-                    return Err(No::Invalid);
-                }
-            }
-            "category" => body.category = text(value)?,
-            "description" => body.description = text(value)?,
-            "version" => body.version = text(value)?,
-            "owner" => body.owner = text(value)?,
-            "origin" => body.origin = text(value)?,
-            "active" => match value {
-                Value::Bool(active) => body.active = *active,
-                _ => return Err(No::Invalid),
-            },
-            "steps" => {
-                body.steps = items(value)?
-                    .iter()
-                    .map(read_step)
-                    .collect::<Result<_, _>>()?;
-            }
-            other => put(&mut metadata, other, value.clone()),
-        }
-    }
-    let name = name.clone();
-    Ok(PatternSpec {
-        name,
-        body,
-        metadata,
-    })
-}
-
-fn read_step(value: &Value) -> Result<Step, No> {
-    let mut step = Step::default();
-    for (key, value) in members(value)? {
-        match key.as_ref() {
-            "id" => step.id = text(value)?,
-            "type" => step.kind = text(value)?,
-            "target" => step.target = text(value)?,
-            "depends_on" => step.depends_on = texts(value)?,
-            "parameters" => step.parameters = members(value)?.clone(),
-            _ => return Err(No::Invalid),
-        }
-    }
-    Ok(step)
 }

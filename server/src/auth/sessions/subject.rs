@@ -139,6 +139,11 @@ fn of_key(
     let (key, _, user) = key
         .filter(|(_, kept, _)| kept == presented)
         .ok_or(NotSignedIn::Bad)?;
+    key_now(key, user, now_ms)
+}
+
+/// What a key is good for, whose secret was shown, now or before.
+pub(crate) fn key_now(key: &Key, user: &User, now_ms: u64) -> Result<Found, NotSignedIn> {
     if key.revoked_ms.is_some() || user.status != UserStatus::Active {
         return Err(NotSignedIn::Revoked);
     }
@@ -153,8 +158,15 @@ fn of_key(
 }
 
 fn of_certificate(user: Option<&User>) -> Result<Found, NotSignedIn> {
-    let user = user.filter(|user| user.status == UserStatus::Active);
     let user = user.ok_or(NotSignedIn::Bad)?;
+    user_now(user).map_err(|_| NotSignedIn::Bad)
+}
+
+/// What a user may do who proved who they are, now or before.
+pub(crate) fn user_now(user: &User) -> Result<Found, NotSignedIn> {
+    if user.status != UserStatus::Active {
+        return Err(NotSignedIn::Revoked);
+    }
     Ok(Found {
         principal: principal(&user.username, user, user.grants.clone()),
         expires_ms: None,

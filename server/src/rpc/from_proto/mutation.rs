@@ -104,6 +104,28 @@ impl Write for v1::PutEntityRequest {
     }
 }
 
+impl Write for v1::RegisterPatternRequest {
+    /// Without a revision, or with 0, it must not exist: whoever replaces a pattern has seen what they replace.
+    fn parse(&self) -> Result<Asked, Rejected> {
+        let given = required("pattern", self.pattern.as_ref())?;
+        let pattern = super::pattern(given).map_err(|fault| fault.under("pattern"))?;
+        let expected = Precondition::EntityAt {
+            key: EntityRef::new(Kind::pattern(), pattern.name.clone()),
+            revision: self.expected_revision.unwrap_or(0),
+        };
+        Ok((Mutation::PutPattern(Box::new(pattern)), Some(expected)))
+    }
+}
+
+impl Write for v1::DeletePatternRequest {
+    fn parse(&self) -> Result<Asked, Rejected> {
+        let key = EntityRef::new(Kind::pattern(), name("name", &self.name)?);
+        let expected = entity_at(&key, self.expected_revision);
+        let force = self.force;
+        Ok((Mutation::DeleteEntity { key, force }, expected))
+    }
+}
+
 impl Write for v1::DeleteEntityRequest {
     fn parse(&self) -> Result<Asked, Rejected> {
         let key = entity_ref("ref", self.r#ref.as_ref())?;

@@ -1,12 +1,9 @@
-//! Typed bodies from the wire: services, their dependencies and schemas, patterns.
+//! Typed bodies from the wire: services, their dependencies and schemas.
 
 use amadeus_proto::v1;
 use kg_core::error::Fault;
-use kg_core::model::relation::check_properties;
 use kg_core::model::service::{check_text, dependency_faults};
-use kg_core::model::{
-    Dependency, Endpoint, Name, PatternBody, PatternSpec, Schema, ServiceBody, ServiceSpec, Step,
-};
+use kg_core::model::{Dependency, Endpoint, Name, Schema, ServiceBody, ServiceSpec};
 
 use super::object;
 
@@ -86,34 +83,6 @@ pub fn schema(given: Option<&v1::Schema>) -> Result<Schema, Fault> {
     Ok(schema)
 }
 
-/// A pattern. Fields are named from the pattern on.
-///
-/// # Errors
-/// The first fault of what cannot be parsed.
-pub fn pattern(given: &v1::Pattern) -> Result<PatternSpec, Fault> {
-    let step =
-        |(i, one)| parse_step(one).map_err(|fault: Fault| fault.under(&format!("steps[{i}]")));
-    Ok(PatternSpec {
-        name: super::name("name", &given.name)?,
-        metadata: object("metadata", given.metadata.as_ref())?,
-        body: PatternBody {
-            description: given.description.clone(),
-            version: given.version.clone(),
-            category: given.category.clone(),
-            owner: given.owner.clone(),
-            origin: given.origin.clone(),
-            active: given.active,
-            steps: given
-                .steps
-                .iter()
-                .enumerate()
-                .map(step)
-                .collect::<Result<_, _>>()?,
-            ..PatternBody::default()
-        },
-    })
-}
-
 fn parse_dependency(given: &v1::Dependency) -> Result<Dependency, Fault> {
     Ok(Dependency {
         service: super::name("service", &given.service)?,
@@ -140,18 +109,5 @@ fn parse_endpoint(given: &v1::Endpoint) -> Result<Endpoint, Fault> {
         description: given.description.clone(),
         tags: given.tags.clone(),
         metadata: object("metadata", given.metadata.as_ref())?,
-    })
-}
-
-fn parse_step(given: &v1::PatternStep) -> Result<Step, Fault> {
-    let parameters = object("parameters", given.parameters.as_ref())?;
-    check_properties("parameters", &parameters)?;
-    Ok(Step {
-        id: given.id.clone(),
-        kind: given.r#type.clone(),
-        target: given.target.clone(),
-        depends_on: given.depends_on.clone(),
-        parameters,
-        ..Step::default()
     })
 }

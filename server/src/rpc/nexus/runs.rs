@@ -1,48 +1,247 @@
 //! Runs: begun, read, listed, cancelled, followed, replayed.
+//!
+//! A run is seen by who began it and by whoever reads everything; to anybody else it does not exist.
+
+use std::time::Duration;
 
 use amadeus_proto::v1;
+use futures::stream::{self, StreamExt as _};
+use kg_core::model::Name;
+use prost::Message as _;
+use tokio::time::{Instant, sleep_until};
 use tonic::{Request, Response, Status};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Replies, Service};
+use crate::auth::{Caller, Role};
+use crate::nexus::rows::{Cancel, RunFilter, RunKey};
+use crate::nexus::runs::{Order, Watched};
+use crate::rpc::freshness::deadline;
+use crate::rpc::{from_proto, status, to_proto};
+
+/// Runs of one page, where the request does not say, and at most.
+const PAGE: (usize, usize) = (100, 1_000);
+
+/// Bytes of a correlation.
+const CORRELATION_BYTES: usize = 256;
+
+/// Lines of a timeline that one reply tells.
+const TIMELINE: usize = 10_000;
 
 pub(super) async fn execute_pattern(
-    _service: &Service,
-    _request: Request<v1::ExecutePatternRequest>,
+    service: &Service,
+    request: Request<v1::ExecutePatternRequest>,
 ) -> Result<Response<v1::ExecutePatternResponse>, Status> {
-    Err(crate::rpc::status::not_built("ExecutePattern"))
+    let caller = Caller::of(request.extensions());
+    let until = deadline(request.metadata());
+    let asked = request.into_inner();
+    let wait = asked.wait;
+    let id = service.runs.begin(order(caller, asked)?).await?;
+    if wait {
+        let ending = service.runs.ended(&id);
+        tokio::select! {
+            ended = ending => ended?,
+            () = moment(until) => {}
+            () = service.context.stopped() => {}
+        }
+    }
+    let run = service.runs.run(&id).await?.ok_or_else(|| no_run(&id.0))?;
+    Ok(Response::new(v1::ExecutePatternResponse {
+        header: service.context.header(run.graph_revision),
+        run: Some(run),
+    }))
+}
+
+fn order(caller: Caller, mut asked: v1::ExecutePatternRequest) -> Result<Order, Status> {
+    from_proto::check_identity(&asked.request_id, &asked.reason).map_err(status::fault)?;
+    from_proto::check_text("correlation_id", &asked.correlation_id, CORRELATION_BYTES)
+        .map_err(status::fault)?;
+    let pattern = Name::parse("pattern", &asked.pattern).map_err(status::fault)?;
+    let inputs = from_proto::object("inputs", asked.inputs.as_ref()).map_err(status::fault)?;
+    let request_id = std::mem::take(&mut asked.request_id);
+    let reason = std::mem::take(&mut asked.reason);
+    // Whoever asks again may wait this time.
+    asked.wait = false;
+    let request =
+        (!request_id.is_empty()).then(|| format!("{}\n{request_id}", caller.principal.requester()));
+    Ok(Order {
+        caller,
+        pattern,
+        inputs,
+        correlation: asked.correlation_id.as_str().into(),
+        reason,
+        expected: asked.pattern_revision,
+        request,
+        body: xxh3_64(&asked.encode_to_vec()),
+    })
 }
 
 pub(super) async fn get_run(
-    _service: &Service,
-    _request: Request<v1::GetRunRequest>,
+    service: &Service,
+    request: Request<v1::GetRunRequest>,
 ) -> Result<Response<v1::GetRunResponse>, Status> {
-    Err(crate::rpc::status::not_built("GetRun"))
+    let caller = Caller::of(request.extensions());
+    let asked = request.into_inner();
+    let view = service.runs.view(&asked.run_id).await?;
+    let view = view.filter(|view| may_see(&caller, view.begun_by()));
+    let mut view = view.ok_or_else(|| no_run(&asked.run_id))?;
+    let mut timeline = Vec::new();
+    if asked.timeline {
+        timeline = std::mem::take(&mut view.lines);
+        timeline.drain(..timeline.len().saturating_sub(TIMELINE));
+    }
+    let reply = v1::GetRunResponse {
+        header: head(service),
+        run: Some(view.run),
+        timeline,
+        pattern: Some(view.pattern),
+    };
+    crate::rpc::graph::fitting(reply)
 }
 
 pub(super) async fn list_runs(
-    _service: &Service,
-    _request: Request<v1::ListRunsRequest>,
+    service: &Service,
+    request: Request<v1::ListRunsRequest>,
 ) -> Result<Response<v1::ListRunsResponse>, Status> {
-    Err(crate::rpc::status::not_built("ListRuns"))
+    let caller = Caller::of(request.extensions());
+    let asked = request.into_inner();
+    let size = match asked.page_size as usize {
+        0 => PAGE.0,
+        size => size.min(PAGE.1),
+    };
+    let states = asked
+        .states
+        .iter()
+        .map(|state| to_proto::run::state_of(*state));
+    let filter = RunFilter {
+        pattern: asked.pattern,
+        states: states.collect::<Result<_, _>>().map_err(status::fault)?,
+        actor: asked.actor,
+        correlation: asked.correlation_id,
+        parent: asked.parent_run,
+        begun_by: (!caller.principal.has(Role::Reader)).then(|| own(&caller)),
+        before: place(&asked.page_token)?,
+    };
+    let rows = service.runs.list(&filter, size + 1).await?;
+    let next = (rows.len() > size).then(|| rows[size - 1].key);
+    Ok(Response::new(v1::ListRunsResponse {
+        header: head(service),
+        runs: rows.iter().take(size).map(to_proto::run::listed).collect(),
+        next_page_token: next.map_or_else(String::new, |key| format!("{:x}", key.0)),
+    }))
+}
+
+/// Runs are ordered by their places, which never change: that of the last one tells where a list goes on.
+fn place(token: &str) -> Result<Option<RunKey>, Status> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let key = u64::from_str_radix(token, 16);
+    let key = key.map_err(|_| status::invalid("page_token", "is no page token, or is damaged"))?;
+    Ok(Some(RunKey(key)))
 }
 
 pub(super) async fn cancel_run(
-    _service: &Service,
-    _request: Request<v1::CancelRunRequest>,
+    service: &Service,
+    request: Request<v1::CancelRunRequest>,
 ) -> Result<Response<v1::CancelRunResponse>, Status> {
-    Err(crate::rpc::status::not_built("CancelRun"))
+    let caller = Caller::of(request.extensions());
+    let asked = request.into_inner();
+    from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
+    let row = service.runs.row(&asked.run_id).await?;
+    let row = row.filter(|row| {
+        may_see(&caller, row.about.begun_by()) || caller.principal.has(Role::Operator)
+    });
+    let row = row.ok_or_else(|| no_run(&asked.run_id))?;
+    if !(is_own(&caller, row.about.begun_by()) || caller.principal.has(Role::Operator)) {
+        return Err(status::denied(
+            "a run is cancelled by who began it, or by an operator",
+        ));
+    }
+    let cancel = Cancel {
+        actor: caller.principal.name.clone(),
+        reason: asked.reason.into(),
+    };
+    service.runs.cancel(&row.id, cancel).await?;
+    let run = service.runs.run(&row.id).await?;
+    Ok(Response::new(v1::CancelRunResponse {
+        header: head(service),
+        run: Some(run.ok_or_else(|| no_run(&asked.run_id))?),
+    }))
 }
 
 pub(super) async fn watch_run(
-    _service: &Service,
-    _request: Request<v1::WatchRunRequest>,
+    service: &Service,
+    request: Request<v1::WatchRunRequest>,
 ) -> Result<Response<Replies<v1::WatchRunResponse>>, Status> {
-    Err(crate::rpc::status::not_built("WatchRun"))
+    let caller = Caller::of(request.extensions());
+    let asked = request.into_inner();
+    let row = service.runs.row(&asked.run_id).await?;
+    let row = row.filter(|row| may_see(&caller, row.about.begun_by()));
+    let row = row.ok_or_else(|| no_run(&asked.run_id))?;
+    let watching = service.context.watchers.open()?;
+    let watched = service.runs.watch(&row.id, asked.from_seq.max(1));
+    let service = service.clone();
+    let state = Some((watched, watching));
+    let replies = stream::unfold(state, move |state| {
+        let service = service.clone();
+        async move {
+            let (mut watched, watching) = state?;
+            let told = tokio::select! {
+                told = watched.next() => told,
+                () = service.context.stopped() => Err(status::stopping()),
+            };
+            match told {
+                Ok(Watched { lines, run, last }) => {
+                    let reply = v1::WatchRunResponse {
+                        header: head(&service),
+                        lines,
+                        run: Some(run),
+                    };
+                    Some((Ok(reply), (!last).then_some((watched, watching))))
+                }
+                Err(error) => Some((Err(error), None)),
+            }
+        }
+    });
+    Ok(Response::new(replies.boxed()))
 }
 
 pub(super) async fn replay_run(
     _service: &Service,
     _request: Request<v1::ReplayRunRequest>,
 ) -> Result<Response<v1::ReplayRunResponse>, Status> {
-    Err(crate::rpc::status::not_built("ReplayRun"))
+    Err(status::not_built("ReplayRun"))
+}
+
+/// Whether somebody may see a run that this user began.
+pub(super) fn may_see(caller: &Caller, begun_by: &str) -> bool {
+    is_own(caller, begun_by) || caller.principal.has(Role::Reader)
+}
+
+fn is_own(caller: &Caller, begun_by: &str) -> bool {
+    !begun_by.is_empty() && own(caller) == begun_by
+}
+
+fn own(caller: &Caller) -> String {
+    caller
+        .principal
+        .user
+        .as_ref()
+        .map_or_else(String::new, |user| user.0.to_string())
+}
+
+pub(super) fn no_run(id: &str) -> Status {
+    status::not_found(format!("the run {id}"))
+}
+
+fn head(service: &Service) -> Option<v1::ResponseHeader> {
+    service.context.header(service.context.graph.revisions().0)
+}
+
+async fn moment(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until - Duration::from_millis(20)).await,
+        None => std::future::pending().await,
+    }
 }

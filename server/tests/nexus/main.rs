@@ -1,0 +1,11 @@
+//! Runs: where they are kept, how they are carried out, and what becomes of them when something ends in the middle.
+
+#[path = "../rpc/bytes.rs"]
+#[allow(dead_code, reason = "the harness calls by it, and no test here")]
+mod bytes;
+#[path = "../rpc/harness.rs"]
+#[allow(dead_code, reason = "of the harness only its graph is used")]
+mod harness;
+mod rows;
+mod runner;
+mod scripted;
