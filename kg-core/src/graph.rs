@@ -130,6 +130,20 @@ impl Graph {
         Arc::new(Self::inline(history, &options, Box::new(MemoryLog::new())))
     }
 
+    /// A graph of its own that begins with one state of this one, and the empty log behind it: it goes on at the revision after
+    /// that state, and neither sees what the other commits. Somebody has to commit for it, as for [`Graph::new`]. Cost: an empty ring;
+    /// the state is shared.
+    #[must_use]
+    pub fn fork(&self, at: &Held) -> (Arc<Self>, MemoryLog) {
+        let options = Options {
+            store_id: self.store_id.clone(),
+            ..Options::default()
+        };
+        let log = MemoryLog::after(at.revision());
+        let history = History::new(at.shared(), options.history);
+        (Arc::new(Self::new(history, &options)), log)
+    }
+
     fn build(history: History, options: &Options, inline: Option<Mutex<Inline>>) -> Self {
         // The newest revision of a ring is always kept, so `at` cannot fail for it.
         let snapshot = history.at(history.newest()).unwrap_or_default();

@@ -35,12 +35,6 @@ pub const LIST_ENTRIES: usize = 10_000;
 /// four levels around them; a pattern that is read or written as a whole must stay within [`JSON_DEPTH`].
 pub const PATTERN_VALUE_DEPTH: usize = JSON_DEPTH - 4;
 
-/// Inputs of one pattern, its outputs, and its concurrency classes. Each run keeps its own.
-pub const PATTERN_FIELDS: usize = 1_000;
-
-/// Attempts that a retry policy may ask for. More would be a loop; a pattern that waits for something has `event` and `wait`.
-pub const RETRY_ATTEMPTS: u32 = 1_000;
-
 /// The longest pause between two attempts, in milliseconds: a day, which is how long a run may take where it does not say.
 pub const RETRY_PAUSE_MS: u32 = 86_400_000;
 
@@ -211,3 +205,43 @@ pub const UNDO_ATTEMPTS: u32 = 5;
 
 /// Differences that are told between a run and its replay.
 pub const RUN_DIFFERENCES: usize = 1_000;
+
+/// Events in one batch. It is durable as a whole, and in one message.
+pub const EVENTS_PER_BATCH: usize = 10_000;
+
+/// Bytes of an event's id and of its type: both are words, and every kept event has them.
+pub const EVENT_WORD_BYTES: usize = 128;
+
+/// Bytes of a correlation.
+pub const CORRELATION_BYTES: usize = 256;
+
+/// Bytes of an event's payload in canonical JSON. An event tells that something happened; what is large has a place elsewhere.
+pub const EVENT_PAYLOAD_BYTES: usize = 64 * 1024;
+
+/// Bytes of events that may wait for the writer. At the bound a batch is refused (RESOURCE_EXHAUSTED) and not queued longer.
+pub const EVENT_QUEUE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of the newest events that are kept in memory, so that whoever follows at the end reads no store.
+pub const EVENT_RING_BYTES: usize = 64 * 1024 * 1024;
+
+/// Events that the log keeps when the configuration says nothing. An embedded store remembers in memory what it keeps, by
+/// about 25 bytes for each.
+pub const EVENTS_KEPT: u64 = 3_000_000;
+
+/// Bytes of events that the log keeps when the configuration says nothing.
+pub const EVENT_BYTES_KEPT: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Consumer groups of one store.
+pub const EVENT_GROUPS: usize = 1_000;
+
+/// Subscribers of events at once, of one server.
+pub const EVENT_SUBSCRIBERS: usize = 10_000;
+
+/// Events that a group may have been sent without an acknowledgement, and failures that are remembered of it.
+pub const EVENTS_UNACKED: usize = 10_000;
+
+/// Dead letters that are kept of one group; one more takes the place of the oldest.
+pub const DEAD_LETTERS: usize = 10_000;
+
+/// Entries in one list of a subscription's filter.
+pub const EVENT_FILTER_ENTRIES: usize = 1_000;

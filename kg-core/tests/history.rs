@@ -1,7 +1,7 @@
 //! The history ring under imports and restores: what an old revision costs, and what is charged.
 
-use kg_core::commit::{Graph, History, HistoryLimits, Options, Outcome};
-use kg_core::log::MemoryLog;
+use kg_core::commit::{Committer, Graph, History, HistoryLimits, Options, Outcome, Settled};
+use kg_core::log::{InlineLog, MemoryLog};
 use kg_core::model::{EntityRef, Object};
 use kg_core::mutation::{Mutation, Transaction};
 use kg_core::snapshot::Snapshot;
@@ -122,4 +122,37 @@ fn what_has_its_answer_is_no_longer_charged() {
     assert_eq!(graph.queue_bytes(), 0);
     commit(&graph, vec![put("host/a".into())], 0);
     assert_eq!(graph.queue_bytes(), 0);
+}
+
+#[test]
+fn a_fork_and_its_graph_do_not_see_each_other() {
+    let graph = graph(HistoryLimits::default());
+    commit(&graph, vec![put("host/both".into())], 1);
+    let at = graph.snapshot();
+    let hash = at.hash();
+    commit(&graph, vec![put("host/real".into())], 2);
+
+    let (fork, mut log) = graph.fork(&at);
+    assert_eq!(fork.revisions(), (1, 1));
+    assert_eq!(fork.snapshot().hash(), hash);
+    let pending = fork.submit(Transaction::of(vec![put("host/forked".into())]));
+    let mut committer = Committer::new(fork.clone(), 1);
+    while let Some(staged) = committer.stage() {
+        let appended = log.append_now(staged.batch.as_ref().expect("it changes something"));
+        assert!(matches!(committer.settle(staged, appended), Settled::Done));
+    }
+    let outcome = pending.expect("it is open").wait().expect("answered");
+    assert_eq!(outcome.expect("committed").revision, 2);
+    commit(&graph, vec![put("host/later".into())], 3);
+
+    let has = |graph: &Graph, name: &str| {
+        let key = EntityRef::parse("key", name).expect("a valid name");
+        graph.read(|head| head.entity(&key).is_some())
+    };
+    let of = |graph: &Graph| {
+        ["both", "real", "later", "forked"].map(|n| has(graph, &format!("host/{n}")))
+    };
+    assert_eq!(of(&graph), [true, true, true, false]);
+    assert_eq!(of(&fork), [true, false, false, true]);
+    assert_eq!(at.hash(), hash);
 }

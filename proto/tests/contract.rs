@@ -18,6 +18,9 @@ const GRAPH: &str = "RegisterService GetService ListServices DeregisterService U
 const QUERY: &str = "Dependencies Impact FindPath FindByCapability Neighbors Subgraph Cycles StartOrder Search Visualize \
     GenerateDocs";
 const LIVENESS: &str = "GrantLease KeepAlive RevokeLease ListLeases";
+const NEXUS: &str = "RegisterPattern GetPattern ListPatterns DeletePattern ValidatePattern ExecutePattern GetRun ListRuns \
+    CancelRun WatchRun ReplayRun EmitEvent EmitEvents SubscribeEvents AckEvents ListGroups SeekGroup DeleteGroup \
+    ListDeadLetters GetKnowledge";
 const ADMIN: &str = "Status Backup ListBackups Restore Compact CheckIntegrity Audit";
 const USERS: &str = "CreateUser GetUser GetUserByUsername UpdateUser DeleteUser ListUsers UpdatePassword UpdateProfile \
     AssignRole RemoveRole";
@@ -37,6 +40,7 @@ fn every_rpc_stands_with_its_messages_and_its_header() {
         ("QueryService", QUERY),
         ("AdminService", ADMIN),
         ("LivenessService", LIVENESS),
+        ("NexusService", NEXUS),
         ("UserService", USERS),
         ("AuthService", AUTH),
     ] {
@@ -70,14 +74,15 @@ fn every_rpc_stands_with_its_messages_and_its_header() {
 #[test]
 fn streams_stream_where_the_contract_says() {
     let pool = pool();
-    let graph = pool
-        .get_service_by_name("amadeus.v1.GraphService")
-        .expect("it stands");
-    for method in graph.methods() {
+    let methods = ["GraphService", "NexusService"].map(|service| {
+        let service = pool.get_service_by_name(&format!("amadeus.v1.{service}"));
+        service.expect("it stands").methods().collect::<Vec<_>>()
+    });
+    for method in methods.concat() {
         let expected = match method.name() {
             "Import" => (true, false),
-            "ImportStream" => (true, true),
-            "Export" | "Watch" => (false, true),
+            "ImportStream" | "EmitEvents" => (true, true),
+            "Export" | "Watch" | "WatchRun" | "SubscribeEvents" => (false, true),
             _ => (false, false),
         };
         assert_eq!(
@@ -197,7 +202,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("Level", "entities"),
     ("SearchRequest", "text kinds"),
     ("SearchResponse", "entities"),
-    ("VisualizeRequest", "format root depth"),
+    ("VisualizeRequest", "format root depth pattern run_id"),
     ("VisualizeResponse", "body"),
     (
         "DescribeResponse",
@@ -215,6 +220,81 @@ const FIELDS: &[(&str, &str)] = &[
     ("ListLeasesRequest", "service health page_size page_token"),
     ("ListLeasesResponse", "leases next_page_token"),
     ("StatusResponse", "version store revision uptime health"),
+    (
+        "Pattern",
+        "name description version category owner origin active steps metadata inputs outputs classes max_runs \
+         max_parallel timeout_ms",
+    ),
+    (
+        "PatternStep",
+        "id type target action parameters depends_on required optional retry timeout_ms total_timeout_ms condition \
+         compensation concurrency_class join description",
+    ),
+    (
+        "RegisterPatternRequest",
+        "pattern request_id reason expected_revision",
+    ),
+    (
+        "RegisterPatternResponse",
+        "pattern modified_revision changed",
+    ),
+    ("GetPatternRequest", "name consistency"),
+    (
+        "GetPatternResponse",
+        "pattern created_revision modified_revision statistics",
+    ),
+    (
+        "PatternStatistics",
+        "usage_count succeeded failed cancelled total_ms min_ms max_ms last_used",
+    ),
+    (
+        "ListPatternsRequest",
+        "category owner origin active consistency page_size page_token",
+    ),
+    ("ListPatternsResponse", "patterns next_page_token"),
+    ("ValidatePatternRequest", "pattern consistency"),
+    ("ValidatePatternResponse", "valid faults levels"),
+    ("PatternFault", "path reason warning"),
+    (
+        "ExecutePatternRequest",
+        "pattern inputs wait correlation_id pattern_revision request_id reason",
+    ),
+    ("ExecutePatternResponse", "run"),
+    (
+        "Run",
+        "id pattern pattern_version pattern_revision graph_revision state message code inputs outputs steps actor \
+         correlation_id created ended parent_run epoch",
+    ),
+    (
+        "StepStatus",
+        "id type state attempts result message code started ended idempotency_key",
+    ),
+    (
+        "RunLine",
+        "seq time what step attempt message code run_state step_state epoch",
+    ),
+    ("GetRunRequest", "run_id timeline"),
+    ("GetRunResponse", "run timeline pattern"),
+    ("CancelRunRequest", "run_id reason"),
+    ("WatchRunRequest", "run_id from_seq"),
+    ("WatchRunResponse", "lines run"),
+    ("ReplayRunRequest", "run_id at_revision"),
+    ("ReplayRunResponse", "run differences"),
+    (
+        "Event",
+        "id type entity correlation_id payload time offset appended actor",
+    ),
+    ("EmitEventRequest", "event"),
+    ("EmitEventResponse", "offset id duplicate"),
+    (
+        "SubscribeEventsRequest",
+        "types entities correlation_ids from_offset from_time group auto_ack max_unacked max_failures",
+    ),
+    ("SubscribeEventsResponse", "events next_offset lag standby"),
+    ("AckEventsRequest", "group offset failed_offset reason"),
+    ("SeekGroupRequest", "group offset time"),
+    ("GetKnowledgeRequest", "path consistency"),
+    ("GetKnowledgeResponse", "value"),
 ];
 
 #[test]
@@ -262,18 +342,20 @@ fn every_read_of_the_graph_says_how_fresh_and_every_write_says_why() {
             .get_field_by_name(field)
             .is_some()
     };
-    let reads = "GetService ListServices GetEntity ListEntities ListRelations GetNode Export Watch Describe Validate";
+    let reads = "GetService ListServices GetEntity ListEntities ListRelations GetNode Export Watch Describe Validate \
+        GetPattern ListPatterns ValidatePattern GetKnowledge";
     for rpc in reads.split_whitespace().chain(QUERY.split_whitespace()) {
         assert!(has(rpc, "consistency"), "{rpc}");
     }
     let single = "RegisterService DeregisterService UpdateSchema SetCapability AddDependency RemoveDependency PutEntity \
-        DeleteEntity PutRelation DeleteRelation UpdateNode DeleteNode";
+        DeleteEntity PutRelation DeleteRelation UpdateNode DeleteNode RegisterPattern DeletePattern";
     for rpc in single.split_whitespace() {
         assert!(has(rpc, "expected_revision"), "{rpc}");
     }
-    for rpc in single
-        .split_whitespace()
-        .chain(["Commit", "Prune", "Restore", "Backup"])
+    for rpc in
+        single
+            .split_whitespace()
+            .chain(["Commit", "Prune", "Restore", "Backup", "ExecutePattern"])
     {
         assert!(has(rpc, "request_id") && has(rpc, "reason"), "{rpc}");
     }
@@ -288,6 +370,16 @@ fn enum_values_have_the_names_of_the_contract() {
         ("Change.Kind", "KIND_UNSPECIFIED CREATED UPDATED DELETED"),
         ("VisualizeRequest.Format", "MERMAID DOT JSON SVG"),
         ("ExportRequest.Format", "JSON MERMAID DOT SVG CSV"),
+        ("PatternStep.Join", "ALL ANY"),
+        (
+            "RunState",
+            "RUN_STATE_UNSPECIFIED RUN_QUEUED RUN_RUNNING RUN_COMPENSATING RUN_SUCCEEDED RUN_FAILED RUN_CANCELLED",
+        ),
+        (
+            "StepState",
+            "STEP_STATE_UNSPECIFIED STEP_PENDING STEP_RUNNING STEP_RETRYING STEP_SUCCEEDED STEP_FAILED STEP_SKIPPED \
+             STEP_CANCELLED STEP_COMPENSATING STEP_COMPENSATED STEP_COMPENSATION_FAILED",
+        ),
     ] {
         let found = pool
             .get_enum_by_name(&format!("amadeus.v1.{name}"))

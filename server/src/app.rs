@@ -8,7 +8,7 @@ use crate::access::{Access, AccessError};
 use crate::committer::CommitterTask;
 use crate::config::{Config, ConfigError, Reflection, ServeArgs};
 use crate::connection::Peer;
-use crate::events::Events;
+use crate::events::{EventError, Events, Keep};
 use crate::health::Health;
 use crate::hints::{AddressError, Hints};
 use crate::http::{Shown, routes};
@@ -84,6 +84,9 @@ pub enum ServeError {
     /// The rows of the leases cannot be opened.
     #[error("the rows of the leases cannot be opened: {0}")]
     Leases(#[from] LeaseRowsError),
+    /// The events cannot be opened.
+    #[error("the events cannot be opened: {0}")]
+    Events(#[from] EventError),
     /// The runs cannot be opened.
     #[error("the runs cannot be opened: {0}")]
     Runs(#[from] RunRowsError),
@@ -238,21 +241,6 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let graph: Arc<Graph> = (*app.part(GRAPH)?).clone();
     let metrics = app.part(METRICS)?;
     let access = Access::open(args, &opened, certificates.as_ref(), metrics.clone()).await?;
-    let events = Events::default();
-    let runs = Runs::new(RunParts {
-        rows: RunRows::open(&opened).await?,
-        kinds: StepKinds::standard(),
-        world: World {
-            graph: (*app.part(CONTEXT)?).clone(),
-            events: events.clone(),
-        },
-        owners: access.owners(args),
-        metrics: metrics.clone(),
-        clock: now_ms,
-        me: ServerId(seed()),
-        max_runs: args.max_runs,
-        kept: (args.keep_runs, KEPT.1),
-    });
     let grpc = listen(args.listen, "gRPC").await?;
     let http = listen(args.http, "HTTP").await?;
     let at = |listener: &TcpListener, wanted: SocketAddr| listener.local_addr().unwrap_or(wanted);
@@ -270,6 +258,29 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
             .start(redis, opened.store_id.clone(), metrics.clone())
             .await?;
     }
+    let keep = Keep {
+        events: args.event_keep_rows,
+        bytes: args.event_keep_bytes,
+    };
+    let (events, notice) = Events::open(&opened, keep, hints.clone()).await?;
+    if let Some(notice) = notice {
+        tracing::warn!(notice, "the store");
+    }
+    events.attach(graph.clone(), app.part(CONTEXT)?.log.clone());
+    let runs = Runs::new(RunParts {
+        rows: RunRows::open(&opened).await?,
+        kinds: StepKinds::standard(),
+        world: World {
+            graph: (*app.part(CONTEXT)?).clone(),
+            events: events.clone(),
+        },
+        owners: access.owners(args),
+        metrics: metrics.clone(),
+        clock: now_ms,
+        me: ServerId(seed()),
+        max_runs: args.max_runs,
+        kept: (args.keep_runs, KEPT.1),
+    });
     let committer = CommitterTask::new(
         graph.clone(),
         log.clone(),
@@ -306,6 +317,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let store = Running {
         runs: runs.clone(),
         graph: graph.clone(),
+        events: events.clone(),
         leases_end,
         lease_keeper,
         committer,
@@ -335,6 +347,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         metrics: metrics.clone(),
         health: (*health).clone(),
         context: (*app.part(CONTEXT)?).clone(),
+        events: events.clone(),
         authenticator: access.authenticator(),
         open: !args.auth || http_at.ip().is_loopback(),
     };
@@ -397,6 +410,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 struct Running {
     runs: Runs,
     graph: Arc<Graph>,
+    events: Events,
     leases_end: Shutdown,
     lease_keeper: JoinHandle<()>,
     committer: JoinHandle<Backend>,
@@ -423,6 +437,7 @@ impl Running {
         if let Some(keeper) = self.keeper {
             keeper.abort();
         }
+        self.events.close().await;
         last_checkpoint(&self.graph, self.files.as_ref()).await;
         if let Err(error) = self.log.close().await {
             tracing::error!(error, "the store did not close in order");

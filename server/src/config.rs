@@ -160,6 +160,14 @@ pub struct ServeArgs {
     #[arg(long, env = "AMADEUS_CHECKPOINT_EVERY", default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub checkpoint_every: u64,
 
+    /// Events that the log of events keeps; beyond it the oldest go. A repetition is known for as long as the first is kept
+    #[arg(long, env = "AMADEUS_EVENT_KEEP_ROWS", default_value_t = kg_core::limits::EVENTS_KEPT, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub event_keep_rows: u64,
+
+    /// Bytes of events that the log of events keeps; beyond it the oldest go
+    #[arg(long, env = "AMADEUS_EVENT_KEEP_BYTES", default_value_t = kg_core::limits::EVENT_BYTES_KEPT, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub event_keep_bytes: u64,
+
     /// Runs of patterns that may be under way at once; as many as 10,000 more wait
     #[arg(long, env = "AMADEUS_MAX_RUNS", default_value_t = crate::nexus::places::RUNS, value_name = "N", value_parser = at_least_one)]
     pub max_runs: usize,
@@ -269,7 +277,7 @@ pub struct Config {
 }
 
 /// The keys of a file, with the parser of each.
-const KEYS: [(&str, Set); 25] = [
+const KEYS: [(&str, Set); 27] = [
     ("listen", |args, value| {
         parse(value, |text| {
             text.parse()
@@ -352,6 +360,12 @@ const KEYS: [(&str, Set); 25] = [
     }),
     ("checkpoint_every", |args, value| {
         whole(value, 1).map(|n| args.checkpoint_every = n)
+    }),
+    ("event_keep_rows", |args, v| {
+        whole(v, 1).map(|n| args.event_keep_rows = n)
+    }),
+    ("event_keep_bytes", |args, v| {
+        whole(v, 1).map(|n| args.event_keep_bytes = n)
     }),
     ("max_runs", |args, value| {
         whole(value, 1).map(|n| args.max_runs = n)
@@ -436,6 +450,8 @@ impl Config {
             "history_bytes" => args.history_bytes.to_string(),
             "history_revisions" => args.history_revisions.to_string(),
             "queue" => args.queue.to_string(),
+            "event_keep_rows" => args.event_keep_rows.to_string(),
+            "event_keep_bytes" => args.event_keep_bytes.to_string(),
             "max_runs" => args.max_runs.to_string(),
             "keep_runs" => args.keep_runs.to_string(),
             _ => args.checkpoint_every.to_string(),

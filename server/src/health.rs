@@ -16,12 +16,12 @@ const READING: [&str; 1] = ["amadeus.v1.QueryService"];
 
 /// Services that write; a store that takes no writes makes them NOT_SERVING, though their reads go on.
 const WRITING: [&str; 6] = [
-    "amadeus.v1.NexusService",
     "amadeus.v1.AuthService",
     "amadeus.v1.UserService",
     "amadeus.v1.GraphService",
     "amadeus.v1.AdminService",
     "amadeus.v1.LivenessService",
+    "amadeus.v1.NexusService",
 ];
 
 /// One part and how it is.

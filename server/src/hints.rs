@@ -1,4 +1,4 @@
-//! Hints between servers that share a log: "revision n exists", through Redis.
+//! Hints between servers that share a log: "revision n exists", "there are events before n", through Redis.
 //!
 //! A hint is never the truth. A lost one costs latency, for every server also looks at the log by itself; a wrong one costs
 //! a look. So nothing here is waited for: a server tells the newest revision when it can, and forgets older ones. Redis may
@@ -16,6 +16,9 @@ use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
 /// The channel of all servers; each message names its store.
 const CHANNEL: &str = "kg:updates";
+
+/// What stands before a number that is a place in the log of events, and no revision.
+const EVENTS: &str = "events:";
 
 /// How long Redis may take to answer anything.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -53,6 +56,9 @@ pub struct Hints(Arc<Shared>);
 struct Shared {
     newest: watch::Sender<u64>,
     heard: Notify,
+    /// The place behind the newest event that this server appended.
+    events: watch::Sender<u64>,
+    heard_of_events: Notify,
     fault: Mutex<Option<String>>,
     /// Set when they are started.
     wanted: OnceLock<()>,
@@ -67,6 +73,16 @@ impl Hints {
     /// Ends when another server has told of a revision since it was last asked.
     pub async fn heard(&self) {
         self.0.heard.notified().await;
+    }
+
+    /// Tells the others that there are events before this place. Never waits.
+    pub fn tell_of_events(&self, next: u64) {
+        self.0.events.send_replace(next);
+    }
+
+    /// Ends when another server has told of events since it was last asked.
+    pub async fn heard_of_events(&self) {
+        self.0.heard_of_events.notified().await;
     }
 
     /// Whether there should be any.
@@ -159,11 +175,15 @@ impl Line {
     ) -> RedisError {
         let mut newest = self.hints.0.newest.subscribe();
         newest.mark_changed();
+        let mut events = self.hints.0.events.subscribe();
+        events.mark_changed();
         let mut pulse = interval(PULSE);
         let mut told_at: Option<Instant> = None;
+        let mut told_of_events_at: Option<Instant> = None;
         let (mut sink, mut stream) = heard.split();
         // What was told while nobody listened here is not known.
         self.hints.0.heard.notify_one();
+        self.hints.0.heard_of_events.notify_one();
         loop {
             let done = tokio::select! {
                 message = stream.next() => match message {
@@ -177,7 +197,15 @@ impl Line {
                     Ok(()) => {
                         let revision = *newest.borrow_and_update();
                         told_at = Some(Instant::now());
-                        self.tell(&mut told, revision).await
+                        self.tell(&mut told, "", revision).await
+                    }
+                    Err(_) => return late(),
+                },
+                changed = changed_since(&mut events, told_of_events_at) => match changed {
+                    Ok(()) => {
+                        let next = *events.borrow_and_update();
+                        told_of_events_at = Some(Instant::now());
+                        self.tell(&mut told, EVENTS, next).await
                     }
                     Err(_) => return late(),
                 },
@@ -196,27 +224,38 @@ impl Line {
     async fn tell(
         &self,
         told: &mut MultiplexedConnection,
-        revision: u64,
+        what: &str,
+        number: u64,
     ) -> Result<(), RedisError> {
-        if revision == 0 {
+        if number == 0 {
             return Ok(());
         }
         let mut publish = redis::cmd("PUBLISH");
         publish
             .arg(CHANNEL)
-            .arg(format!("{} {revision}", self.store_id));
+            .arg(format!("{} {what}{number}", self.store_id));
         publish.exec_async(told).await
     }
 
     /// A message of another store, or of ourselves, wakes nobody.
     fn hear(&self, message: &[u8]) {
-        let revision = std::str::from_utf8(message)
+        let told = std::str::from_utf8(message)
             .ok()
             .and_then(|message| message.split_once(' '))
             .filter(|(store_id, _)| **store_id == *self.store_id)
-            .and_then(|(_, revision)| revision.parse::<u64>().ok());
-        if revision.is_some_and(|revision| revision > *self.hints.0.newest.borrow()) {
-            self.hints.0.heard.notify_one();
+            .map(|(_, told)| told);
+        let is_newer = |number: &str, known: &watch::Sender<u64>| {
+            let number = number.parse::<u64>();
+            number.is_ok_and(|number| number > *known.borrow())
+        };
+        match told.map(|told| (told, told.strip_prefix(EVENTS))) {
+            Some((_, Some(next))) if is_newer(next, &self.hints.0.events) => {
+                self.hints.0.heard_of_events.notify_one();
+            }
+            Some((revision, None)) if is_newer(revision, &self.hints.0.newest) => {
+                self.hints.0.heard.notify_one();
+            }
+            Some(_) | None => {}
         }
     }
 

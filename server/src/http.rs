@@ -4,6 +4,7 @@ use crate::auth::{
     Action, Authenticated, Authenticator, Credentials, Resource, Standing, bearer_of, policy,
 };
 use crate::connection::Peer;
+use crate::events::Events;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::rpc::Context;
@@ -28,6 +29,8 @@ pub struct Shown {
     pub health: Health,
     /// The registries of the services, for gauges.
     pub context: Arc<Context>,
+    /// The events, for gauges.
+    pub events: Events,
     /// Who finds out whose credentials these are.
     pub authenticator: Arc<dyn Authenticator>,
     /// Whether metrics are shown to whoever asks: nobody has to sign in, or only this machine can ask.
@@ -108,6 +111,7 @@ async fn metrics(
     }
     shown.metrics.watchers(shown.context.watchers.count());
     shown.metrics.resyncs(shown.context.watchers.resyncs());
+    shown.metrics.events(&shown.events.figures());
     shown.metrics.pinned_pages(shown.context.pages.count());
     for component in shown.context.store.components() {
         // The store's own is kept by the committer, which also knows of a full disk.

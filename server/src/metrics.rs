@@ -2,6 +2,7 @@
 //!
 //! Gauges that can be read off the graph are read when they are asked for; only what happens in between is counted.
 
+use crate::events::Figure;
 use crate::tls::Handshakes;
 use kg_core::commit::Graph;
 use kg_core::lease::Counts;
@@ -57,6 +58,19 @@ pub struct Metrics {
     run_steps: IntCounterVec,
     runs_fenced: IntCounter,
     runs_adopted: IntCounter,
+    events: EventMetrics,
+}
+
+/// What is counted of events.
+struct EventMetrics {
+    appended: IntCounter,
+    duplicates: IntCounter,
+    lags: IntCounter,
+    dead_letters: IntCounter,
+    subscribers: IntGauge,
+    offset: IntGaugeVec,
+    bytes: IntGaugeVec,
+    group_lag: IntGaugeVec,
 }
 
 impl Metrics {
@@ -237,6 +251,40 @@ impl Metrics {
                 "amadeus_runs_adopted_total",
                 "Runs that were taken over from servers that were gone",
             )?,
+            events: EventMetrics {
+                appended: counter(
+                    "amadeus_events_appended_total",
+                    "Events that this server appended",
+                )?,
+                duplicates: counter(
+                    "amadeus_events_duplicates_total",
+                    "Events that were there already when they were emitted",
+                )?,
+                lags: counter(
+                    "amadeus_event_lag_notices_total",
+                    "Subscribers that were told what they had lost",
+                )?,
+                dead_letters: counter(
+                    "amadeus_event_dead_letters_total",
+                    "Events that became dead letters",
+                )?,
+                subscribers: gauge("amadeus_event_subscribers", "Subscribers of events")?,
+                offset: gauges(
+                    "amadeus_event_offset",
+                    "The oldest place that the log of events keeps, and the one that the next event takes",
+                    &["end"],
+                )?,
+                bytes: gauges(
+                    "amadeus_event_bytes",
+                    "Bytes of events in the store, and of the newest ones in memory",
+                    &["where"],
+                )?,
+                group_lag: gauges(
+                    "amadeus_event_group_lag",
+                    "Events behind the place of each group that this server serves",
+                    &["group"],
+                )?,
+            },
             registry,
         })
     }
@@ -402,6 +450,31 @@ impl Metrics {
     /// Watchers that were told to begin again, since the start.
     pub fn resyncs(&self, told: u64) {
         self.resyncs.inc_by(told.saturating_sub(self.resyncs.get()));
+    }
+
+    /// How events are doing.
+    pub fn events(&self, figure: &Figure) {
+        let events = &self.events;
+        for (counter, count) in [
+            (&events.appended, figure.appended),
+            (&events.duplicates, figure.duplicates),
+            (&events.lags, figure.lags),
+            (&events.dead_letters, figure.dead_letters),
+        ] {
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+        events.subscribers.set(int(figure.subscribers));
+        for (end, place) in [("oldest", figure.oldest), ("next", figure.next)] {
+            events.offset.with_label_values(&[end]).set(int(place));
+        }
+        for (at, bytes) in [("store", figure.bytes), ("memory", figure.ring_bytes)] {
+            events.bytes.with_label_values(&[at]).set(int(bytes));
+        }
+        events.group_lag.reset();
+        for (group, lag) in &figure.group_lags {
+            events.group_lag.with_label_values(&[group]).set(int(*lag));
+        }
+        self.degraded("events", figure.fails);
     }
 
     /// Snapshots that are kept for page tokens.

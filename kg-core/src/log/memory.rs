@@ -24,6 +24,14 @@ impl MemoryLog {
         Self::default()
     }
 
+    /// An empty log that goes on after `revision`, as if all before were compacted.
+    #[must_use]
+    pub fn after(revision: u64) -> Self {
+        let log = Self::default();
+        log.lock().compacted = revision;
+        log
+    }
+
     /// Drops the records up to and including `revision`, as a checkpoint allows.
     pub fn compact(&self, revision: u64) {
         let mut inner = self.lock();

@@ -81,6 +81,23 @@ const ROWS: &[(&str, &[(Rule, &str)])] = &[
             (WRITES, "GrantLease KeepAlive RevokeLease"),
         ],
     ),
+    // Whoever may write some part of the graph may run patterns and tell events; whoever may read some of it may follow them. A group
+    // keeps its place in the store, so it takes a writer to have one: SubscribeEvents asks for that itself, where a group is named.
+    (
+        "amadeus.v1.NexusService",
+        &[
+            (
+                READS,
+                "GetPattern ListPatterns ValidatePattern GetRun ListRuns WatchRun ReplayRun SubscribeEvents ListGroups \
+                 GetKnowledge",
+            ),
+            (
+                WRITES,
+                "RegisterPattern DeletePattern ExecutePattern CancelRun EmitEvent EmitEvents AckEvents SeekGroup \
+                 DeleteGroup ListDeadLetters",
+            ),
+        ],
+    ),
     (
         "amadeus.v1.AdminService",
         &[

@@ -125,7 +125,7 @@ fn line(event: &AuditEvent) -> String {
 }
 
 /// A time, or how long ago.
-fn time(text: &str) -> Result<Timestamp, String> {
+pub fn time(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }

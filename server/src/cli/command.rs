@@ -8,12 +8,14 @@ use super::{
     bench::BenchArgs,
     documents::{GetArgs, RmArgs, SetArgs},
     entities::EntityCommand,
+    events::EventCommand,
     export::ExportArgs,
     import::ImportArgs,
     keys::KeyCommand,
     leases::LeaseCommand,
     login::{LoginArgs, LogoutArgs, RegisterArgs},
     overview::{DescribeArgs, PruneArgs, ValidateArgs},
+    patterns::PatternCommand,
     pictures::{DocsArgs, VizArgs},
     queries::{
         CyclesArgs, FindArgs, NeighborsArgs, OrderArgs, PathArgs, SearchArgs, SubgraphArgs,
@@ -159,6 +161,12 @@ Examples:
     /// Leases of services: list, take, keep, end
     #[command(subcommand)]
     Lease(LeaseCommand),
+    /// Patterns, which are workflows across services, and their runs
+    #[command(subcommand)]
+    Pattern(PatternCommand),
+    /// Events: tell them, follow them, and the groups that consume them
+    #[command(subcommand)]
+    Event(EventCommand),
     /// Take a backup, or list them
     #[command(subcommand)]
     Backup(BackupCommand),

@@ -15,7 +15,7 @@ use super::{
     failure::CliError,
     literal::{self, parse_property},
     overview::{outcome, tell_count},
-    render, services,
+    patterns, render, services,
     session::Session,
     table,
 };
@@ -174,35 +174,7 @@ fn entity(entity: &Entity) -> String {
         .collect();
     let text = match &entity.body {
         Some(Body::Service(service)) => services::service(service),
-        Some(Body::Pattern(pattern)) => {
-            let step = |s: &amadeus_proto::v1::PatternStep| {
-                vec![
-                    s.id.clone(),
-                    s.r#type.clone(),
-                    s.target.clone(),
-                    s.depends_on.join(", "),
-                ]
-            };
-            let about = table::record(&[
-                ("name", pattern.name.clone()),
-                ("description", pattern.description.clone()),
-                ("version", pattern.version.clone()),
-                ("category", pattern.category.clone()),
-                ("owner", pattern.owner.clone()),
-                ("origin", pattern.origin.clone()),
-                ("active", pattern.active.to_string()),
-                (
-                    "metadata",
-                    literal::shown_properties(pattern.metadata.as_ref()),
-                ),
-            ]);
-            about
-                + &table::section(
-                    "Steps",
-                    &["ID", "TYPE", "TARGET", "AFTER"],
-                    pattern.steps.iter().map(step).collect(),
-                )
-        }
+        Some(Body::Pattern(pattern)) => patterns::definition(pattern),
         None => table::record(&[
             ("entity", written_or_none(entity.r#ref.as_ref())),
             (

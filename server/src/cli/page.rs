@@ -3,8 +3,10 @@
 use amadeus_proto::v1::{
     DependenciesRequest, DependenciesResponse, FindByCapabilityRequest, FindByCapabilityResponse,
     ImpactRequest, ImpactResponse, ListApiKeysRequest, ListApiKeysResponse, ListBackupsRequest,
-    ListBackupsResponse, ListEntitiesRequest, ListEntitiesResponse, ListLeasesRequest,
-    ListLeasesResponse, ListRelationsRequest, ListRelationsResponse, ListServicesRequest,
+    ListBackupsResponse, ListDeadLettersRequest, ListDeadLettersResponse, ListEntitiesRequest,
+    ListEntitiesResponse, ListGroupsRequest, ListGroupsResponse, ListLeasesRequest,
+    ListLeasesResponse, ListPatternsRequest, ListPatternsResponse, ListRelationsRequest,
+    ListRelationsResponse, ListRunsRequest, ListRunsResponse, ListServicesRequest,
     ListServicesResponse, ListUsersRequest, ListUsersResponse, NeighborsRequest, NeighborsResponse,
     SearchRequest, SearchResponse, ValidateRequest, ValidateResponse,
 };
@@ -63,6 +65,10 @@ pages! {
     ListRelationsRequest => ListRelationsResponse[relations],
     ListBackupsRequest => ListBackupsResponse[backups],
     ListLeasesRequest => ListLeasesResponse[leases],
+    ListPatternsRequest => ListPatternsResponse[patterns],
+    ListRunsRequest => ListRunsResponse[runs],
+    ListGroupsRequest => ListGroupsResponse[groups],
+    ListDeadLettersRequest => ListDeadLettersResponse[letters],
     ListUsersRequest => ListUsersResponse[users],
     ListApiKeysRequest => ListApiKeysResponse[api_keys],
     ValidateRequest => ValidateResponse[findings],

@@ -58,6 +58,17 @@ pub enum VizFormat {
     Svg,
 }
 
+impl From<VizFormat> for Format {
+    fn from(format: VizFormat) -> Self {
+        match format {
+            VizFormat::Mermaid => Self::Mermaid,
+            VizFormat::Dot => Self::Dot,
+            VizFormat::Json => Self::Json,
+            VizFormat::Svg => Self::Svg,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct DocsArgs {
     /// About which; without it an index of all services
@@ -71,14 +82,8 @@ pub struct DocsArgs {
 }
 
 pub async fn viz(session: &mut Session, args: VizArgs) -> Result<(), CliError> {
-    let format = match args.format {
-        VizFormat::Mermaid => Format::Mermaid,
-        VizFormat::Dot => Format::Dot,
-        VizFormat::Json => Format::Json,
-        VizFormat::Svg => Format::Svg,
-    };
     let request = VisualizeRequest {
-        format: format.into(),
+        format: Format::from(args.format).into(),
         root: args.root,
         depth: args.depth,
         relations: args.relations,
@@ -110,7 +115,7 @@ pub async fn docs(session: &mut Session, args: DocsArgs) -> Result<(), CliError>
     }
 }
 
-fn save(file: &Path, body: &str) -> Result<(), CliError> {
+pub fn save(file: &Path, body: &str) -> Result<(), CliError> {
     fs::write(file, body).map_err(|cause| CliError::File {
         path: file.to_owned(),
         cause,

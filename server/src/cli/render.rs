@@ -11,7 +11,7 @@ use prost_reflect::{
 };
 use serde_yaml_ng::Value as Tree;
 
-use super::failure::CliError;
+use super::{failure::CliError, misfit::misfit};
 
 /// Integers up to here are exact as doubles, which is what numbers in properties and documents are.
 const MAX_EXACT: u64 = 1 << 53;
@@ -53,13 +53,17 @@ pub fn yaml(tree: &Tree) -> Result<String, CliError> {
 
 /// A message from JSON or YAML (which reads JSON as well), with no field that the message does not have.
 pub fn parse<M: Message + Name + Default>(text: &str) -> Result<M, CliError> {
-    let refused = |why: String| CliError::Usage(format!("not a {}: {why}", M::NAME));
     let value: serde_json::Value = serde_yaml_ng::from_str(text)
         .map_err(|e| CliError::Usage(format!("neither JSON nor YAML: {e}")))?;
     refuse_inexact_integers(&value)?;
     let options = DeserializeOptions::new().deny_unknown_fields(true);
-    let dynamic = DynamicMessage::deserialize_with_options(descriptor::<M>()?, value, &options)
-        .map_err(|e| refused(e.to_string()))?;
+    let descriptor = descriptor::<M>()?;
+    let refused = |why: String| CliError::Usage(format!("not a {}: {why}", M::NAME));
+    let parsed = DynamicMessage::deserialize_with_options(descriptor.clone(), &value, &options);
+    let dynamic = parsed.map_err(|error| match misfit(&descriptor, &value, &options) {
+        Some(place) => refused(format!("{place}: {error}")),
+        None => refused(error.to_string()),
+    })?;
     dynamic.transcode_to().map_err(|e| refused(e.to_string()))
 }
 
@@ -183,5 +187,30 @@ mod tests {
         let text = r#"{"ref": {"kind": "k", "name": "n"}, "properties": {"id": 9007199254740993}}"#;
         let error = parse::<Entity>(text).expect_err("it cannot be exact");
         assert!(error.to_string().contains("9007199254740993"), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_with_its_place() {
+        use amadeus_proto::v1::Pattern;
+        for (text, place) in [
+            (
+                "name: p\nsteps:\n- id: a\n- id: b\n  retry: {max_atempts: 3}",
+                "steps[1].retry.max_atempts: ",
+            ),
+            (
+                "name: p\nsteps:\n- id: a\n  timeout_ms: soon",
+                "steps[0].timeout_ms: ",
+            ),
+            ("name: p\nmaxRuns: 3\nstpes: []", "stpes: "),
+            ("name: p\nclasses: {slow: many}", "classes: "),
+        ] {
+            let error = parse::<Pattern>(text)
+                .expect_err("it does not fit")
+                .to_string();
+            assert!(error.contains(place), "{error}");
+        }
+        let both = "name: p\nmax_runs: 3\nsteps:\n- {id: a, dependsOn: [b], join: ANY, condition: {equals: [1, 1]}}";
+        let pattern = parse::<Pattern>(both).expect("it fits");
+        assert_eq!((pattern.max_runs, pattern.steps[0].join), (3, 1));
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use amadeus_proto::v1::{
     admin_service_client::AdminServiceClient, auth_service_client::AuthServiceClient,
     graph_service_client::GraphServiceClient, liveness_service_client::LivenessServiceClient,
-    query_service_client::QueryServiceClient, user_service_client::UserServiceClient,
+    nexus_service_client::NexusServiceClient, query_service_client::QueryServiceClient,
+    user_service_client::UserServiceClient,
 };
 use prost::{Message, Name};
 use tonic::{
@@ -124,6 +125,11 @@ impl Session {
     /// The leases.
     pub fn liveness(&self) -> LivenessServiceClient<Calls> {
         LivenessServiceClient::new(self.calls()).max_decoding_message_size(MAX_REPLY_BYTES)
+    }
+
+    /// Patterns, runs and events.
+    pub fn nexus(&self) -> NexusServiceClient<Calls> {
+        NexusServiceClient::new(self.calls()).max_decoding_message_size(MAX_REPLY_BYTES)
     }
 
     /// The users.

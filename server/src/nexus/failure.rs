@@ -66,6 +66,8 @@ pub fn of_status(status: &Status) -> Failure {
 fn told(status: &Status) -> Code {
     let lost = std::error::Error::source(status).is_some();
     match status.code() {
+        // What tonic, on either side, says of a deadline that has passed.
+        Code::Cancelled if status.message() == "Timeout expired" => Code::DeadlineExceeded,
         Code::Unknown | Code::Internal | Code::Cancelled if lost => Code::Unavailable,
         // What tonic says of a message over its limit; the contract says RESOURCE_EXHAUSTED.
         Code::OutOfRange if status.message().contains("message length too large") => {

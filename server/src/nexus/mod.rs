@@ -2,6 +2,7 @@
 
 mod announcer;
 pub mod failure;
+pub mod fork;
 pub mod owner;
 pub mod places;
 pub mod pool;

@@ -216,6 +216,25 @@ pub fn check_identity(request_id: &str, reason: &str) -> Result<(), Fault> {
     check_text("reason", reason, REASON_BYTES)
 }
 
+/// A moment in milliseconds since 1970; none where none is given.
+///
+/// # Errors
+/// A fault of `field`.
+pub fn milliseconds(
+    field: &str,
+    given: Option<&prost_types::Timestamp>,
+) -> Result<Option<u64>, Fault> {
+    let Some(given) = given else { return Ok(None) };
+    let is_whole = (0..1_000_000_000).contains(&given.nanos);
+    let seconds = u64::try_from(given.seconds).ok().filter(|_| is_whole);
+    let ms = seconds.and_then(|s| {
+        s.checked_mul(1_000)?
+            .checked_add(u64::from(given.nanos.unsigned_abs()) / 1_000_000)
+    });
+    ms.map(Some)
+        .ok_or_else(|| Fault::new(field, "is no time since 1970"))
+}
+
 /// Free text of at most `bytes` bytes.
 ///
 /// # Errors

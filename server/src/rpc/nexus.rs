@@ -1,5 +1,6 @@
 //! `NexusService`: patterns, their runs, and events over the wire.
 
+mod check;
 mod events;
 mod patterns;
 mod runs;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use amadeus_proto::v1;
 use futures::stream::BoxStream;
+use kg_core::nexus::StepTypes;
 use tonic::{Request, Response, Status, Streaming};
 use v1::nexus_service_server::NexusService;
 
@@ -21,6 +23,8 @@ pub struct Service {
     context: Arc<Context>,
     runs: Runs,
     events: Events,
+    /// What definitions are held against.
+    types: Arc<StepTypes>,
 }
 
 impl Service {
@@ -28,6 +32,7 @@ impl Service {
     #[must_use]
     pub fn new(context: Arc<Context>, runs: Runs, events: Events) -> Self {
         Self {
+            types: Arc::new(runs.types()),
             context,
             runs,
             events,

@@ -19,6 +19,7 @@ use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt
 use super::context::StoreError;
 use super::from_proto::Rejected;
 use crate::auth::{NotSignedIn, Refused};
+use crate::events::{EventError, GroupError};
 use crate::layer::in_call;
 use crate::liveness::LeaseError;
 use crate::nexus::failure::code_name;
@@ -300,6 +301,36 @@ pub fn store(error: StoreError) -> Status {
         StoreError::NotSupported(_) => Status::failed_precondition(message),
         StoreError::Io(_) => Status::unavailable(message),
         StoreError::Commit(error) => commit(error),
+    }
+}
+
+/// Events could not be appended or read.
+#[must_use]
+pub fn events(error: EventError) -> Status {
+    let message = cut(error.to_string(), TEXT_BYTES);
+    match error {
+        EventError::Invalid { index, reason } => invalid(&format!("events[{index}]"), reason),
+        EventError::Exhausted(_) => Status::resource_exhausted(message),
+        EventError::Unavailable(_) => {
+            Status::unavailable(format!("{message}: retry with the same ids"))
+        }
+        EventError::Broken(_) => {
+            in_call(|| tracing::error!(error = %message, "the events are broken"));
+            Status::data_loss(message)
+        }
+    }
+}
+
+/// Something about a consumer group was not done.
+#[must_use]
+pub fn group(error: GroupError) -> Status {
+    let message = cut(error.to_string(), TEXT_BYTES);
+    match error {
+        GroupError::NotFound(_) => Status::not_found(message),
+        GroupError::Stale(_) => Status::aborted(message),
+        GroupError::Invalid(reason) => invalid("offset", reason),
+        GroupError::Exhausted(_) => Status::resource_exhausted(message),
+        GroupError::Events(error) => events(error),
     }
 }
 

@@ -6,6 +6,7 @@
 //! amadeus.db.lock           held by the process that has the store
 //! amadeus.db.leases         the rows of leases, in SQLite; with files of its own as amadeus.db has
 //! amadeus.db.users          users, in SQLite, as above; see `crate::users`
+//! amadeus.db.events         events and their groups, in SQLite, as above; see `crate::events`
 //! amadeus.db.runs           runs of patterns, in SQLite, as above; see `crate::nexus::rows`
 //! amadeus.db.checkpoints/   snapshots that bound the replay, and those that a restore went back to
 //! amadeus.db.backups/       snapshots that somebody asked for

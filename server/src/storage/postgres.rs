@@ -96,6 +96,11 @@ impl PostgresLog {
         self.0.address.pool_for_users()
     }
 
+    /// Connections of their own for the events in the same database.
+    pub(crate) fn events(&self) -> PgPool {
+        self.0.address.pool_for_events()
+    }
+
     /// Connections of their own for the runs in the same database.
     pub(crate) fn runs(&self) -> PgPool {
         self.0.address.pool_for_runs()

@@ -25,6 +25,8 @@ const WHO: [&str; 8] = [
 const READ: &str = "UOOOOUUD";
 const LIST: &str = "UOOOOUUE";
 const WRITE: &str = "UDOOOUUD";
+/// About a run of the administrator's: who may read the whole graph may see it, to anybody else it is like one that is not there.
+const RUN: &str = "UOOOOUUN";
 const OPERATE: &str = "UDDOOUUD";
 const ADMINISTER: &str = "UDDDOUUD";
 /// About the user `reader`, by whom it is asked.
@@ -226,6 +228,94 @@ const ROWS: &[(&str, &str, &str)] = &[
         r#"{"leaseId":"{lease}"}"#,
         "UDOOOUUN",
     ),
+    ("QueryService/Visualize", r#"{"pattern":"ours-flow"}"#, READ),
+    ("QueryService/Visualize", r#"{"runId":"{run}"}"#, RUN),
+    (
+        "NexusService/RegisterPattern",
+        r#"{"pattern":{"name":"ours-flow-{who}","steps":[{"id":"a","type":"pass"}]}}"#,
+        WRITE,
+    ),
+    ("NexusService/GetPattern", r#"{"name":"ours-flow"}"#, READ),
+    ("NexusService/ListPatterns", "{}", LIST),
+    (
+        "NexusService/DeletePattern",
+        r#"{"name":"ours-ends-{who}"}"#,
+        WRITE,
+    ),
+    (
+        "NexusService/ValidatePattern",
+        r#"{"pattern":{"name":"p","steps":[{"id":"a","type":"pass"}]}}"#,
+        LIST,
+    ),
+    (
+        "NexusService/GetKnowledge",
+        r#"{"path":"services.ours-api"}"#,
+        READ,
+    ),
+    (
+        "NexusService/GetKnowledge",
+        r#"{"path":"patterns.ours-flow"}"#,
+        READ,
+    ),
+    ("NexusService/GetKnowledge", r#"{"path":"services"}"#, LIST),
+    (
+        "NexusService/ExecutePattern",
+        r#"{"pattern":"ours-flow","wait":true}"#,
+        WRITE,
+    ),
+    ("NexusService/GetRun", r#"{"runId":"{run}"}"#, RUN),
+    ("NexusService/ListRuns", "{}", LIST),
+    // It has ended, and stays as it is.
+    ("NexusService/CancelRun", r#"{"runId":"{run}"}"#, "UDOOOUUN"),
+    ("NexusService/WatchRun", r#"{"runId":"{run}"}"#, RUN),
+    ("NexusService/ReplayRun", r#"{"runId":"{run}"}"#, RUN),
+    (
+        "NexusService/EmitEvent",
+        r#"{"event":{"type":"test.{who}"}}"#,
+        "UDOOOUUO",
+    ),
+    (
+        "NexusService/EmitEvent",
+        r#"{"event":{"type":"test.{who}","entity":{"kind":"service","name":"ours-api"}}}"#,
+        WRITE,
+    ),
+    (
+        "NexusService/EmitEvents",
+        r#"{"events":[{"type":"test.{who}"}]}"#,
+        "UDOOOUUO",
+    ),
+    (
+        "NexusService/SubscribeEvents",
+        r#"{"fromOffset":"1"}"#,
+        LIST,
+    ),
+    // A group keeps its place in the store.
+    (
+        "NexusService/SubscribeEvents",
+        r#"{"fromOffset":"1","group":"group-{who}"}"#,
+        "UDOOOUUE",
+    ),
+    ("NexusService/ListGroups", "{}", LIST),
+    (
+        "NexusService/AckEvents",
+        r#"{"group":"absent","offset":"1"}"#,
+        "UDNNNUUN",
+    ),
+    (
+        "NexusService/SeekGroup",
+        r#"{"group":"absent","offset":"1"}"#,
+        "UDNNNUUN",
+    ),
+    (
+        "NexusService/DeleteGroup",
+        r#"{"group":"absent"}"#,
+        "UDNNNUUN",
+    ),
+    (
+        "NexusService/ListDeadLetters",
+        r#"{"group":"absent"}"#,
+        "UDNNNUUN",
+    ),
     ("AdminService/Status", "{}", LIST),
     ("AdminService/Backup", r#"{"description":"{who}"}"#, OPERATE),
     ("AdminService/ListBackups", "{}", OPERATE),
@@ -343,6 +433,8 @@ struct Stage {
     victim: String,
     leases: Vec<String>,
     refresh: Vec<String>,
+    /// A run of the administrator's, which has ended.
+    run: String,
     /// A revision that is old by now.
     old: u64,
 }
@@ -359,6 +451,10 @@ impl Stage {
             )
         };
         let put = |kind: &str, name: &str| serde_json::json!({"putEntity":{"entity":{"ref":{"kind":kind,"name":name}}}});
+        let flow = |name: &str| {
+            serde_json::json!({"putEntity":{"entity":{"ref":{"kind":"pattern","name":name},
+            "pattern":{"name":name,"active":true,"steps":[{"id":"a","type":"pass"}]}}}})
+        };
         let service =
             |body: serde_json::Value| serde_json::json!({"registerService":{"service":body}});
         let mut all = vec![
@@ -368,6 +464,7 @@ impl Stage {
             service(serde_json::json!({"name":"theirs-app","capabilities":["app"]})),
             put("team", "ours-team"),
             put("team", "theirs-team"),
+            flow("ours-flow"),
             serde_json::json!({"updateNode":{"path":"ours_doc","value":{"x":1}}}),
         ];
         let mut needs = vec![serde_json::json!({"service":"ours-db"})];
@@ -377,6 +474,7 @@ impl Stage {
                 serde_json::json!({"name": format!("ours-leaves-{who}")}),
             ));
             all.push(put("team", &format!("ours-gone-{who}")));
+            all.push(flow(&format!("ours-ends-{who}")));
             all.push(put("team", &format!("ours-liked-{who}")));
             all.push(serde_json::json!({"putRelation":{"relation":{
                 "from":{"kind":"team","name":"ours-team"},"relation":"likes",
@@ -438,6 +536,13 @@ impl Stage {
             leases.push(reply.lease.expect("a lease").id);
             refresh.push(server.login("reader").await.refresh);
         }
+        let asked = r#"{"pattern":"ours-flow","wait":true}"#;
+        let asked = request("NexusService/ExecutePattern", asked);
+        let path = "/amadeus.v1.NexusService/ExecutePattern";
+        let (code, told, replies) = outcome(&server, path, Some(&admin), vec![asked]).await;
+        assert_eq!(code, Code::Ok, "{told}");
+        let reply = v1::ExecutePatternResponse::decode(&*replies[0]).expect("a reply");
+        let run = reply.run.expect("a run").id;
         Self {
             server,
             tokens,
@@ -445,6 +550,7 @@ impl Stage {
             victim: victim.user_id,
             leases,
             refresh,
+            run,
             old,
         }
     }
@@ -455,6 +561,7 @@ impl Stage {
             .replace("{who}", WHO[who])
             .replace("{lease}", &self.leases[who])
             .replace("{refresh}", &self.refresh[who])
+            .replace("{run}", &self.run)
             .replace("{reader}", &self.reader.user_id)
             .replace("{victim}", &self.victim)
             .replace("{password}", PASSWORD)
@@ -508,7 +615,9 @@ pub async fn outcome(
     token: Option<&str>,
     requests: Vec<Vec<u8>>,
 ) -> (Code, String, Vec<Vec<u8>>) {
-    let goes_on = path.ends_with("/Watch") || path.ends_with("ReflectionInfo");
+    let goes_on = ["/Watch", "ReflectionInfo", "/SubscribeEvents"]
+        .iter()
+        .any(|end| path.ends_with(end));
     let call = async {
         let mut replies = Vec::new();
         let mut stream = raw::call(&server.channel, path, token, stream::iter(requests)).await?;

@@ -35,6 +35,7 @@ fn calls() -> Vec<(&'static str, Vec<u8>)> {
             r#"{"consistency":{"atLeast":1000000}}"#,
         ),
         of("AdminService/Audit", r#"{"follow":true}"#),
+        of("NexusService/SubscribeEvents", "{}"),
     ]
 }
 

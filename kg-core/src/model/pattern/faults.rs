@@ -8,8 +8,8 @@ use super::super::value::{Object, Value};
 use super::{Compensation, PatternBody, PatternSpec, Retry, Step};
 use crate::error::Fault;
 use crate::limits::{
-    LIST_ENTRIES, PATTERN_FIELDS, PATTERN_VALUE_DEPTH, PROPERTIES_BYTES, RETRY_ATTEMPTS,
-    RETRY_MULTIPLIER, RETRY_PAUSE_MS,
+    LIST_ENTRIES, PATTERN_ARGUMENTS, PATTERN_VALUE_DEPTH, PROPERTIES_BYTES, RETRY_MULTIPLIER,
+    RETRY_PAUSE_MS, STEP_ATTEMPTS,
 };
 use crate::model::path::part;
 use crate::model::relation::check_properties;
@@ -77,11 +77,11 @@ fn retry_faults(at: &str, retry: &Retry, faults: &mut Faults) {
             .list
             .push(Fault::new(format!("{at}.{field}"), reason));
     };
-    if !(1..=RETRY_ATTEMPTS).contains(&retry.max_attempts) {
+    if !(1..=STEP_ATTEMPTS).contains(&retry.max_attempts) {
         let found = retry.max_attempts;
         add(
             "max_attempts",
-            format!("is {found}, must be from 1 to {RETRY_ATTEMPTS}"),
+            format!("is {found}, must be from 1 to {STEP_ATTEMPTS}"),
         );
     }
     for (field, pause) in [
@@ -112,21 +112,21 @@ fn retry_faults(at: &str, retry: &Retry, faults: &mut Faults) {
 }
 
 fn body_faults(body: &PatternBody, faults: &mut Faults) {
-    faults.count("inputs", body.inputs.len(), PATTERN_FIELDS);
+    faults.count("inputs", body.inputs.len(), PATTERN_ARGUMENTS);
     for (i, input) in body.inputs.iter().enumerate() {
         let at = |field: &str| format!("inputs[{i}].{field}");
         filled(&at("name"), &input.name, faults);
         value(&at("default"), &input.default, faults);
         faults.text(&at("description"), &input.description);
     }
-    faults.count("outputs", body.outputs.len(), PATTERN_FIELDS);
+    faults.count("outputs", body.outputs.len(), PATTERN_ARGUMENTS);
     for (i, output) in body.outputs.iter().enumerate() {
         let at = |field: &str| format!("outputs[{i}].{field}");
         filled(&at("name"), &output.name, faults);
         value(&at("value"), &output.value, faults);
         faults.text(&at("description"), &output.description);
     }
-    faults.count("classes", body.classes.len(), PATTERN_FIELDS);
+    faults.count("classes", body.classes.len(), PATTERN_ARGUMENTS);
     for (class, most) in &body.classes {
         let at = format!("classes.{}", part(class));
         filled(&at, class, faults);
@@ -203,7 +203,7 @@ mod tests {
     fn every_fault_of_a_retry_policy_is_told_with_its_path() {
         assert!(retried(Retry::default()).is_empty());
         let worst = Retry {
-            max_attempts: RETRY_ATTEMPTS + 1,
+            max_attempts: STEP_ATTEMPTS + 1,
             backoff_ms: RETRY_PAUSE_MS + 1,
             multiplier: f64::NAN,
             max_backoff_ms: RETRY_PAUSE_MS + 1,

@@ -83,7 +83,8 @@ impl Address {
         // A name and a password would end up in logs, and gRPC has no default port.
         let whole = !authority.as_str().contains('@') && !authority.host().is_empty();
         let ported = authority.port_u16().is_some()
-            || (authority.port().is_none() && matches!(scheme, Scheme::Http | Scheme::Https));
+            || (authority.as_str() == authority.host()
+                && matches!(scheme, Scheme::Http | Scheme::Https));
         let base = rest[end..].trim_end_matches('/');
         let plain =
             base.is_empty() || (base.parse::<PathAndQuery>().is_ok() && !base.contains(['?', '#']));

@@ -2,7 +2,7 @@
 
 use futures::future::{BoxFuture, ready};
 use kg_core::model::{Object, Value, ValueType};
-use kg_core::nexus::{Argument, Failure, StepType, Target};
+use kg_core::nexus::{Argument, Condition, Failure, StepType, Target};
 use tonic::Code;
 
 use super::{parameters, result};
@@ -54,7 +54,7 @@ fn choose(parameters: &Object) -> Result<Value, Failure> {
             .as_object()
             .ok_or_else(|| wrong("must be {when, value}"))?;
         let when = case.get("when").ok_or_else(|| wrong("must have `when`"))?;
-        if holds(when).map_err(|why| wrong(&why))? {
+        if Condition::holds_filled(when).map_err(|fault| wrong(&fault.to_string()))? {
             let value = case.get("value").cloned().unwrap_or_default();
             return Ok(chosen(value, result::number(at as u64)));
         }
@@ -71,6 +71,50 @@ fn choose(parameters: &Object) -> Result<Value, Failure> {
 fn chosen(value: Value, case: Value) -> Value {
     result::object([("value", value), ("case", case)])
 }
-fn holds(_when: &Value) -> Result<bool, String> {
-    Ok(false)
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(json: &str) -> Result<String, String> {
+        let parameters = Value::from_json(json.as_bytes()).expect("JSON");
+        let chosen = choose(parameters.as_object().expect("an object"));
+        let told = |failure: Failure| format!("{}: {}", failure.code, failure.message);
+        chosen.map(|value| value.to_json()).map_err(told)
+    }
+
+    #[test]
+    fn the_first_case_that_holds_is_chosen() {
+        let cases = r#"{"cases": [
+            {"when": false, "value": "a"},
+            {"when": {"less": [1, 2]}, "value": {"b": 1}},
+            {"when": true, "value": "c"}], "default": "d"}"#;
+        assert_eq!(of(cases).as_deref(), Ok(r#"{"case":1,"value":{"b":1}}"#));
+        let none = r#"{"cases": [{"when": {"exists": null}}], "default": null}"#;
+        assert_eq!(
+            of(none).as_deref(),
+            Ok(r#"{"case":"default","value":null}"#)
+        );
+    }
+
+    #[test]
+    fn without_a_default_one_has_to_hold() {
+        let failure = of(r#"{"cases": [{"when": false}]}"#).expect_err("none holds");
+        assert!(failure.starts_with("FAILED_PRECONDITION"), "{failure}");
+    }
+
+    #[test]
+    fn what_is_no_condition_is_named() {
+        for wrong in [
+            r"{}",
+            r#"{"cases": {}}"#,
+            r#"{"cases": [1]}"#,
+            r#"{"cases": [{"value": 1}]}"#,
+            r#"{"cases": [{"when": {"less": [1, "2"]}}]}"#,
+            r#"{"cases": [{"when": "yes"}]}"#,
+        ] {
+            let failure = of(wrong).expect_err(wrong);
+            assert!(failure.starts_with("INVALID_ARGUMENT: cases"), "{failure}");
+        }
+    }
 }

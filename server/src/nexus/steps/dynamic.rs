@@ -154,3 +154,28 @@ impl Decoder for Plain {
         Ok(Some(from.copy_to_bytes(from.remaining())))
     }
 }
+
+/// Fills a message of a type that makes no sense, and reads one: for the test of spoiled descriptions.
+#[cfg(test)]
+pub fn try_out(descriptor: MessageDescriptor, junk: &[u8]) {
+    use kg_core::model::Value;
+    let anything = [
+        Value::Number(1.0),
+        Value::string("1"),
+        Value::Bool(true),
+        Value::Object(Object::unit("1".into(), Value::Number(1.0))),
+        Value::list([Value::Number(1.0)]),
+    ];
+    for value in anything {
+        let fields = descriptor.fields().map(|field| field.name().to_owned());
+        for name in fields.collect::<Vec<_>>() {
+            let given = Object::unit(name.as_str().into(), value.clone());
+            if let Ok(message) = request("request", descriptor.clone(), &given)
+                && let Ok(bytes) = encoded(&message)
+            {
+                let _ = response(descriptor.clone(), bytes);
+            }
+        }
+    }
+    let _ = response(descriptor, Bytes::copy_from_slice(junk));
+}

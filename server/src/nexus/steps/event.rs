@@ -292,7 +292,7 @@ mod tests {
             named(r#"{"entity": {"kind": "service", "name": "a"}}"#),
             both
         );
-        assert_eq!(named(r#"{"entity": "order"}"#), ("order", None));
+        assert_eq!(named(r#"{"entity": "order"}"#), ("order".to_owned(), None));
         assert!(entity(&object(r#"{"entity": 1}"#)).is_err());
         assert!(entity(&object(r#"{"entity": "/a"}"#)).is_err());
     }

@@ -22,7 +22,7 @@ use tonic::Code;
 
 use super::address::{self, Address, Scheme};
 use super::parameters;
-use super::result::{self, RESULT_BYTES};
+use super::result;
 use crate::nexus::failure::{invalid, of};
 use crate::nexus::step::{StepCall, StepProvider};
 
@@ -76,6 +76,9 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// Unused connections to one host.
 const IDLE_CONNECTIONS: usize = 16;
+
+/// Bytes of a response.
+const RESPONSE_BYTES: usize = 1024 * 1024;
 
 /// Bytes of what a service said that a failure keeps.
 const SAID_BYTES: usize = 512;
@@ -254,10 +257,10 @@ async fn exchange(client: &Connections, request: Request<Full<Bytes>>) -> Result
         .await
         .map_err(|error| lost(&error))?;
     let (head, body) = response.into_parts();
-    let collected = Limited::new(body, RESULT_BYTES).collect().await;
+    let collected = Limited::new(body, RESPONSE_BYTES).collect().await;
     let body = collected.map_err(|error| {
         if error.is::<LengthLimitError>() {
-            let why = format!("the response has more than {RESULT_BYTES} bytes");
+            let why = format!("the response has more than {RESPONSE_BYTES} bytes");
             return of(Code::OutOfRange, why);
         }
         lost(&*error)

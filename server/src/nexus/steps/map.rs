@@ -5,8 +5,9 @@
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use kg_core::error::Fault;
 use kg_core::model::{Value, ValueType};
-use kg_core::nexus::{Argument, Failure, StepType, Target};
+use kg_core::nexus::{Argument, Element, Failure, StepType, Target, Template};
 
 use super::{parameters, result};
 use crate::nexus::failure::invalid;
@@ -143,6 +144,13 @@ async fn element(
         .inner(index, step, given.unwrap_or_default())
         .await
 }
-fn filled(step: &Value, _item: &Value, _index: u32) -> Result<Value, Failure> {
-    Ok(step.clone())
+
+/// The step with the element in the place of `${item}` and `${index}`. All else was filled in before, and stands for itself.
+fn filled(step: &Value, item: &Value, index: u32) -> Result<Value, Failure> {
+    let wrong = |fault: Fault| invalid("step", fault.to_string());
+    let template = Template::parse(step).map_err(|faults| {
+        let first = faults.into_iter().next();
+        wrong(first.unwrap_or_else(|| Fault::new("", "is no step")))
+    })?;
+    template.fill(&Element { item, index }).map_err(wrong)
 }

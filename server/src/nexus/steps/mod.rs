@@ -20,4 +20,6 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub use dynamic::try_out;
 pub use kinds::StepKinds;

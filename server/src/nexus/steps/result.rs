@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
+use kg_core::limits::RESULT_BYTES;
 use kg_core::model::{Object, Value};
 use kg_core::nexus::Failure;
 use tonic::Code;
 
 use crate::nexus::failure::of;
-
-/// Bytes of a step's result as JSON: it stands in the run's journal, and is read by each server that takes the run over. What is larger
-/// belongs into the graph or elsewhere, and its name into the result.
-pub const RESULT_BYTES: usize = 1024 * 1024;
 
 /// What stands for more than a double of JSON can hold exactly.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -50,9 +47,9 @@ pub fn of_json(mut json: serde_json::Value) -> Result<Value, Failure> {
 /// # Errors
 /// OUT_OF_RANGE.
 pub fn bounded(value: Value) -> Result<Value, Failure> {
-    let bytes = value.json_len();
+    let bytes = value.weight();
     if bytes > RESULT_BYTES {
-        let why = format!("the result has {bytes} bytes of JSON, at most {RESULT_BYTES} are kept");
+        let why = format!("the result has {bytes} bytes, at most {RESULT_BYTES} are kept");
         return Err(of(Code::OutOfRange, why));
     }
     Ok(value)

@@ -87,8 +87,8 @@ pub(super) async fn open(
 fn parse(asked: &v1::AuditRequest) -> Result<EventFilter, Fault> {
     from_proto::check_text("actor", &asked.actor, ACTOR_BYTES)?;
     from_proto::check_text("action", &asked.action, ACTION_BYTES)?;
-    let from_ms = milliseconds("from", asked.from.as_ref())?;
-    let until_ms = milliseconds("until", asked.until.as_ref())?;
+    let from_ms = from_proto::milliseconds("from", asked.from.as_ref())?;
+    let until_ms = from_proto::milliseconds("until", asked.until.as_ref())?;
     if let (Some(from), Some(until)) = (from_ms, until_ms)
         && from > until
     {
@@ -106,19 +106,6 @@ fn parse(asked: &v1::AuditRequest) -> Result<EventFilter, Fault> {
         action: asked.action.clone(),
         outcome,
     })
-}
-
-/// A moment in milliseconds since 1970.
-fn milliseconds(field: &str, given: Option<&prost_types::Timestamp>) -> Result<Option<u64>, Fault> {
-    let Some(given) = given else { return Ok(None) };
-    let is_whole = (0..1_000_000_000).contains(&given.nanos);
-    let seconds = u64::try_from(given.seconds).ok().filter(|_| is_whole);
-    let ms = seconds.and_then(|s| {
-        s.checked_mul(1_000)?
-            .checked_add(u64::from(given.nanos.unsigned_abs()) / 1_000_000)
-    });
-    ms.map(Some)
-        .ok_or_else(|| Fault::new(field, "is no time since 1970"))
 }
 
 /// One open stream, between two messages.

@@ -12,7 +12,7 @@ use crate::rpc::context::Context;
 use crate::rpc::{from_proto, status, to_proto};
 
 impl Context {
-    pub(super) async fn get_node(
+    pub(in crate::rpc) async fn get_node(
         &self,
         request: Request<v1::GetNodeRequest>,
     ) -> Result<Response<v1::GetNodeResponse>, Status> {

@@ -18,21 +18,24 @@ const LEASE_CONNECTIONS: u32 = 2;
 /// Connections for users: those who sign in wait for each other anyway, as changes do.
 const USER_CONNECTIONS: u32 = 4;
 
+/// Connections for events: one that appends, and some for groups and for those who read what is no longer in memory.
+const EVENT_CONNECTIONS: u32 = 6;
 /// Connections for runs: one through which the lines of all of them are written, and those who read.
 const RUN_CONNECTIONS: u32 = 4;
 
 /// After this the database ends a statement that nobody may be waiting for any more.
 const STATEMENT_TIMEOUT: &str = "30s";
 
-/// After this the database ends a change of leases or users that nobody goes on with. All other servers wait for it, and without this
+/// After this the database ends a change of leases, users or events that nobody goes on with. All other servers wait for it, and without this
 /// they would for hours, if the machine of its server was lost in the middle of it.
 const IDLE_CHANGE_TIMEOUT: &str = "5s";
 
 /// Every step of the schema, in order. The number of those carried out stands in the store's row.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/postgres/0001_log.sql"),
     include_str!("../../../migrations/postgres/0002_leases.sql"),
     include_str!("../../../migrations/postgres/0003_users.sql"),
+    include_str!("../../../migrations/postgres/0004_events.sql"),
     include_str!("../../../migrations/postgres/0005_runs.sql"),
 ];
 
@@ -96,6 +99,11 @@ impl Address {
     /// The connections for users; none is made yet.
     pub(super) fn pool_for_users(&self) -> PgPool {
         self.pool_for_changes(USER_CONNECTIONS)
+    }
+
+    /// The connections for events; none is made yet.
+    pub(super) fn pool_for_events(&self) -> PgPool {
+        self.pool_for_changes(EVENT_CONNECTIONS)
     }
 
     /// The connections for runs; none is made yet.

@@ -1,0 +1,223 @@
+//! SubscribeEvents: a stream that is made one message at a time, when the client has room for it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use amadeus_proto::v1;
+use futures::StreamExt as _;
+use futures::stream;
+use kg_core::limits::EVENTS_UNACKED;
+use kg_core::model::{EntityRef, Value};
+use prost::Message as _;
+use tonic::{Request, Response, Status};
+
+use super::super::{Replies, Service};
+use super::{must_use, parse, to_event};
+use crate::auth::{Caller, Role};
+use crate::events::{
+    Cursor, Delivery, Event, GroupError, Place, Sight, Subscribed, Subscription, Wanted,
+};
+use crate::rpc::{from_proto, status};
+
+/// Events that are taken from the log at once.
+const TAKEN: usize = 1_000;
+
+/// Bytes of events in one message; a larger event has one to itself.
+const MESSAGE: usize = 1024 * 1024;
+
+/// How many events may be sent that were not acknowledged, where nobody says it.
+const UNACKED: usize = 1_000;
+
+/// Subscribes. Where there is a `from_offset`, it must be a place that the log has, or the one that the next event takes.
+pub(in super::super) async fn subscribe_events(
+    service: &Service,
+    request: Request<v1::SubscribeEventsRequest>,
+) -> Result<Response<Replies<v1::SubscribeEventsResponse>>, Status> {
+    let caller = Caller::of(request.extensions());
+    let asked = request.into_inner();
+    let filter = parse::filter(&asked).map_err(status::fault)?;
+    let time = from_proto::milliseconds("from_time", asked.from_time.as_ref());
+    let place = match (asked.from_offset, time.map_err(status::fault)?) {
+        (Some(_), Some(_)) => {
+            let reason = "must not be given with from_offset";
+            return Err(status::invalid("from_time", reason));
+        }
+        (Some(offset), None) => Place::Offset(offset),
+        (None, Some(ms)) => Place::Time(ms),
+        (None, None) => Place::End,
+    };
+    if let Some(before) = asked
+        .from_offset
+        .filter(|from| *from > 1)
+        .map(|from| from - 1)
+    {
+        let there = service.events.must_be_there(before).await;
+        there.map_err(|error| match error {
+            GroupError::Invalid(reason) => status::invalid("from_offset", reason),
+            error => status::group(error),
+        })?;
+    }
+    let subscribed = service.events.subscribe().map_err(status::events)?;
+    let sight = sight(service, &caller);
+    let source = if asked.group.is_empty() {
+        for (field, given) in [
+            ("auto_ack", asked.auto_ack),
+            ("max_unacked", asked.max_unacked > 0),
+            ("max_failures", asked.max_failures > 0),
+        ] {
+            if given {
+                return Err(status::invalid(field, "is for a group"));
+            }
+        }
+        let cursor = service.events.cursor(place, filter).await;
+        Source::Alone(cursor.map_err(status::events)?.seen_by(sight))
+    } else {
+        // A group keeps its place in the store; the rule of this RPC asks for no more than reading.
+        if !caller.principal.has_somewhere(Role::Writer) {
+            return Err(status::denied("a consumer group takes the role writer"));
+        }
+        parse::group("group", &asked.group).map_err(status::fault)?;
+        let unacked = match asked.max_unacked {
+            0 => UNACKED,
+            given if given as usize > EVENTS_UNACKED => {
+                let reason = format!("may be at most {EVENTS_UNACKED}");
+                return Err(status::invalid("max_unacked", reason));
+            }
+            given => given as usize,
+        };
+        let begin = service.events.place(place).await.map_err(status::events)?;
+        let opened = service.events.open_group(
+            &asked.group,
+            &caller.principal.name,
+            begin,
+            asked.max_failures,
+        );
+        let group = opened.await.map_err(status::group)?;
+        must_use(&caller, &group)?;
+        let wanted = Wanted {
+            filter,
+            sight,
+            // Without a place of its own a consumer goes on where the group is.
+            from: (place != Place::End).then_some(begin),
+            auto_ack: asked.auto_ack,
+            max_unacked: unacked,
+        };
+        Source::Group(Box::new(service.events.consume(&asked.group, wanted)))
+    };
+    let follow = Follow {
+        service: service.clone(),
+        source,
+        waiting: VecDeque::new(),
+        last: Delivery::default(),
+        over: false,
+        _subscribed: subscribed,
+    };
+    let messages = stream::unfold(follow, |mut follow| async move {
+        let message = follow.next().await?;
+        Some((message, follow))
+    });
+    Ok(Response::new(messages.boxed()))
+}
+
+/// Which events a caller may see; `None` for all.
+pub(super) fn sight(service: &Service, caller: &Caller) -> Option<Sight> {
+    let reach = caller.sees();
+    if reach.is_everything() {
+        return None;
+    }
+    let (graph, me) = (service.context.graph.clone(), caller.principal.name.clone());
+    Some(Arc::new(move |event: &Event| {
+        let Some(entity) = &event.event.entity else {
+            return event.event.actor == me;
+        };
+        // A relation is seen by those who see both of its ends.
+        let other = match event.event.kind.starts_with("graph.relation.") {
+            true => event.event.payload.get("to").and_then(Value::as_str),
+            false => None,
+        };
+        let other = other.and_then(|other| EntityRef::parse("to", other).ok());
+        graph.read(|head| {
+            reach.covers_in(head, entity)
+                && other
+                    .as_ref()
+                    .is_none_or(|other| reach.covers_in(head, other))
+        })
+    }))
+}
+
+/// Where the events come from.
+enum Source {
+    Alone(Cursor),
+    Group(Box<Subscription>),
+}
+
+/// One stream, between two messages.
+struct Follow {
+    service: Service,
+    source: Source,
+    /// Events that were taken and are not sent.
+    waiting: VecDeque<Arc<Event>>,
+    /// What they came with.
+    last: Delivery,
+    over: bool,
+    _subscribed: Subscribed,
+}
+
+impl Follow {
+    async fn next(&mut self) -> Option<Result<v1::SubscribeEventsResponse, Status>> {
+        if self.over {
+            return None;
+        }
+        let context = self.service.context.clone();
+        let message = tokio::select! {
+            biased;
+            () = context.stopped() => Err(status::stopping()),
+            message = self.message() => message,
+        };
+        self.over = message.is_err();
+        Some(message)
+    }
+
+    async fn message(&mut self) -> Result<v1::SubscribeEventsResponse, Status> {
+        let mut lag = None;
+        if self.waiting.is_empty() {
+            self.last = match &mut self.source {
+                Source::Alone(cursor) => {
+                    let batch = cursor.next(TAKEN).await.map_err(status::events)?;
+                    Delivery {
+                        events: batch.events,
+                        next_offset: batch.next_offset,
+                        lag: batch.lag,
+                        ..Delivery::default()
+                    }
+                }
+                Source::Group(group) => group.next(TAKEN).await.map_err(status::group)?,
+            };
+            lag = self.last.lag.take();
+            self.waiting.extend(std::mem::take(&mut self.last.events));
+        }
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        let mut next_offset = self.last.next_offset;
+        while let Some(event) = self.waiting.front() {
+            let shown = to_event(event);
+            bytes += shown.encoded_len() + 8;
+            if bytes > MESSAGE && !events.is_empty() {
+                next_offset = event.offset;
+                break;
+            }
+            events.push(shown);
+            self.waiting.pop_front();
+        }
+        Ok(v1::SubscribeEventsResponse {
+            header: self.service.events_header(),
+            events,
+            next_offset,
+            lag: lag.map(|(from_offset, to_offset)| v1::EventLag {
+                from_offset,
+                to_offset,
+            }),
+            standby: self.last.standby,
+            epoch: self.last.epoch,
+        })
+    }
+}
