@@ -4,6 +4,7 @@ pub mod failure;
 pub mod fork;
 pub mod pool;
 pub mod reflection;
+pub mod replay;
 pub mod runs;
 pub mod step;
 pub mod steps;
