@@ -24,13 +24,17 @@ impl Run {
             return None;
         }
         let now_ms = now_ms.max(self.time_ms);
+        // An attempt is given no more time than its run has. Which of the two clocks rings first must not decide whether
+        // the step failed or the run was out of time.
+        let out_of_time = self.is_out_of_time(now_ms);
         let failure = match result.and_then(held) {
             Ok(result) => return Some(What::StepSucceeded { step, result }),
+            Err(_) if out_of_time => return Some(What::StepCancelled { step }),
             Err(failure) => failure,
         };
         let planned = &self.plan.steps[step];
         // A run that is ending begins nothing any more.
-        let may = self.ending.is_none() && !self.is_out_of_time(now_ms);
+        let may = self.ending.is_none();
         let at_ms = next_attempt(&planned.retry, attempt, &failure, now_ms, random);
         let in_time = |at_ms: &u64| {
             let deadline = self.step_deadline_ms(step);
@@ -44,6 +48,19 @@ impl Run {
                 at_ms,
             },
             None => What::StepFailed { step, failure },
+        })
+    }
+
+    /// An element of a step's list is done.
+    ///
+    /// # Errors
+    /// What it gave is more than a line can hold.
+    pub fn item(&self, step: usize, index: u32, result: Value) -> Result<What, Failure> {
+        let result = held(result)?;
+        Ok(What::ItemSucceeded {
+            step,
+            index,
+            result,
         })
     }
 
