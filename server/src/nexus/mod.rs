@@ -8,6 +8,7 @@ pub mod places;
 pub mod pool;
 pub mod reflection;
 pub mod rows;
+pub mod replay;
 pub mod runs;
 pub mod step;
 pub mod steps;
