@@ -64,12 +64,28 @@ async fn record(stage: &Stage, id: &str, inputs: &str) -> Run {
                     continue;
                 }
                 Command::Cut { .. } => continue,
-                Command::Start { step, attempt, parameters, key, .. } => {
+                Command::Start {
+                    step,
+                    attempt,
+                    parameters,
+                    key,
+                    ..
+                } => {
                     write(&mut run, now_ms, What::StepStarted { step, attempt });
                     (step, attempt, parameters, key, false)
                 }
-                Command::Undo { step, attempt, parameters, key, .. } => {
-                    write(&mut run, now_ms, What::CompensationStarted { step, attempt });
+                Command::Undo {
+                    step,
+                    attempt,
+                    parameters,
+                    key,
+                    ..
+                } => {
+                    write(
+                        &mut run,
+                        now_ms,
+                        What::CompensationStarted { step, attempt },
+                    );
                     (step, attempt, parameters, key, true)
                 }
             };
@@ -104,13 +120,22 @@ async fn carried_out(
         "grpc" => Ok(Value::Object(object(r#"{"id": "payment-1"}"#))),
         "map" => Ok(Value::Object(object(r#"{"items": [{"n": 1}, {"n": 2}]}"#))),
         "http" => Err(("NOT_FOUND".into(), "404 Not Found".into())),
-        _ => stage.keyed(key, Caller::trusted(), kind, "", action, &given).await,
+        _ => {
+            stage
+                .keyed(key, Caller::trusted(), kind, "", action, &given)
+                .await
+        }
     };
     told.map_err(|(code, message)| Failure::new(&code, message))
 }
 
 async fn replayed(stage: &Stage, recorded: &Run, revision: u64) -> Run {
-    let at = stage.world.graph.graph.snapshot_at(revision).expect("it is kept");
+    let at = stage
+        .world
+        .graph
+        .graph
+        .snapshot_at(revision)
+        .expect("it is kept");
     let replay = Replay {
         kinds: &stage.kinds,
         real: &stage.world.graph,
@@ -133,7 +158,10 @@ async fn a_replay_gives_the_same_and_changes_nothing() {
     let stage = Stage::new().await;
     let recorded = record(&stage, "run-a", "{}").await;
     assert_eq!(recorded.state(), kg_core::nexus::RunState::Succeeded);
-    let (graph, head) = (&stage.world.graph.graph, stage.world.graph.graph.revisions().0);
+    let (graph, head) = (
+        &stage.world.graph.graph,
+        stage.world.graph.graph.revisions().0,
+    );
     let hash = graph.snapshot().hash();
     let again = replayed(&stage, &recorded, recorded.facts().graph_revision).await;
     assert_eq!(told(&recorded, &again), Vec::<String>::new());
@@ -162,11 +190,20 @@ async fn on_another_revision_a_replay_tells_what_would_have_been() {
     let stage = Stage::new().await;
     let recorded = record(&stage, "run-c", "{}").await;
     let other = r#"{"entity": {"ref": {"kind": "order", "name": "other"}}}"#;
-    stage.step("graph", "", "put_entity", other).await.expect("put");
+    stage
+        .step("graph", "", "put_entity", other)
+        .await
+        .expect("put");
     let again = replayed(&stage, &recorded, stage.world.graph.graph.revisions().0).await;
     let told = told(&recorded, &again);
-    assert!(told.iter().any(|one| one.starts_with("count result.value")), "{told:?}");
+    assert!(
+        told.iter().any(|one| one.starts_with("count result.value")),
+        "{told:?}"
+    );
     let count = again.plan().place("count").expect("count");
     let result = again.steps()[count].result.as_ref().map(Value::to_json);
-    assert_eq!(result.as_deref(), Some(r#"{"case":"default","value":"another"}"#));
+    assert_eq!(
+        result.as_deref(),
+        Some(r#"{"case":"default","value":"another"}"#)
+    );
 }
