@@ -11,7 +11,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kg_core::commit::Held;
 use kg_core::model::{Object, Value};
-use kg_core::nexus::{Command, Failure, Line, MAP, Run, RunFacts, StepState, StepStatus, What};
+use kg_core::nexus::{
+    Command, Difference, Failure, Line, MAP, Run, RunFacts, StepState, StepStatus, What,
+};
 use tokio::time::timeout;
 use tonic::Code;
 
@@ -85,6 +87,21 @@ impl Replay<'_> {
     }
 }
 
+/// What differs between a run and its replay. At which revisions the copy answered says nothing: it counts on from where it began, and
+/// nobody else writes to it.
+#[must_use]
+pub fn differences(recorded: &Run, replayed: &Run) -> Vec<Difference> {
+    let told = kg_core::nexus::differences(recorded, replayed);
+    let says_where = |path: &str| {
+        path.rsplit_once('.').is_some_and(|(header, member)| {
+            header.ends_with(".header") && matches!(member, "revision" | "oldest_revision")
+        })
+    };
+    told.into_iter()
+        .filter(|one| !says_where(&one.path))
+        .collect()
+}
+
 /// A run that is carried out again.
 struct Again<'a> {
     replay: &'a Replay<'a>,
@@ -120,7 +137,9 @@ impl Again<'_> {
             }
             if idle {
                 // Nothing is under way between two rounds, so only time can bring anything.
-                self.now_ms = next.wake_at.ok_or_else(|| of(Code::Internal, "the replay stands still"))?;
+                self.now_ms = next
+                    .wake_at
+                    .ok_or_else(|| of(Code::Internal, "the replay stands still"))?;
             }
         }
         Ok(())
@@ -142,7 +161,13 @@ impl Again<'_> {
                 ..
             } => {
                 let undo = false;
-                let begun = Begun { step, attempt, parameters, key, undo };
+                let begun = Begun {
+                    step,
+                    attempt,
+                    parameters,
+                    key,
+                    undo,
+                };
                 (begun, What::StepStarted { step, attempt })
             }
             Command::Undo {
@@ -153,7 +178,13 @@ impl Again<'_> {
                 ..
             } => {
                 let undo = true;
-                let begun = Begun { step, attempt, parameters, key, undo };
+                let begun = Begun {
+                    step,
+                    attempt,
+                    parameters,
+                    key,
+                    undo,
+                };
                 (begun, What::CompensationStarted { step, attempt })
             }
         };
@@ -168,7 +199,8 @@ impl Again<'_> {
         self.now_ms = self.now_ms.max(ended.unwrap_or_default());
         let result = self.outcome(&one, recorded).await;
         let what = if one.undo {
-            self.run.undo_outcome(step, attempt, result, self.now_ms, 0.0)
+            self.run
+                .undo_outcome(step, attempt, result, self.now_ms, 0.0)
         } else {
             self.run.outcome(step, attempt, result, self.now_ms, 0.0)
         };
@@ -183,7 +215,11 @@ impl Again<'_> {
             _ => &planned.call,
         };
         if !is_carried_out(call.kind.name, call.kind.pure) {
-            return if one.undo { undone(recorded) } else { outcome_of(recorded) };
+            return if one.undo {
+                undone(recorded)
+            } else {
+                outcome_of(recorded)
+            };
         }
         let host = Recorded {
             again: self,
@@ -191,14 +227,23 @@ impl Again<'_> {
             key: one.key.clone(),
         };
         let (target, action) = (&*call.target, &*call.action);
-        host.carry_out(call.kind.name, target, action, one.parameters.clone(), one.key.clone())
-            .await
+        host.carry_out(
+            call.kind.name,
+            target,
+            action,
+            one.parameters.clone(),
+            one.key.clone(),
+        )
+        .await
     }
 
     fn write(&mut self, what: What) -> Result<(), Failure> {
         let line: Line = self.run.line(1, self.now_ms, what);
         self.run.apply(&line).map_err(|wrong| {
-            let why = format!("the replay cannot go on at line {}: {}", wrong.seq, wrong.reason);
+            let why = format!(
+                "the replay cannot go on at line {}: {}",
+                wrong.seq, wrong.reason
+            );
             of(Code::Internal, why)
         })
     }
@@ -220,9 +265,7 @@ fn outcome_of(recorded: &StepStatus) -> Result<Value, Failure> {
 /// What was never undone would have been, as far as anybody knows.
 fn undone(recorded: &StepStatus) -> Result<Value, Failure> {
     match &recorded.undo_failure {
-        Some(failure) if recorded.state == StepState::CompensationFailed => {
-            Err(failure.clone())
-        }
+        Some(failure) if recorded.state == StepState::CompensationFailed => Err(failure.clone()),
         _ => Ok(Value::Null),
     }
 }
@@ -249,7 +292,12 @@ impl Recorded<'_> {
         key: Arc<str>,
     ) -> Result<Value, Failure> {
         let again = self.again;
-        let gone = || of(Code::Unimplemented, format!("there is no type of step {kind:?} any more"));
+        let gone = || {
+            of(
+                Code::Unimplemented,
+                format!("there is no type of step {kind:?} any more"),
+            )
+        };
         let provider = again.replay.kinds.of(kind).ok_or_else(gone)?;
         let call = StepCall {
             run: &again.info,
@@ -278,8 +326,13 @@ impl Recorded<'_> {
             return Ok(result.clone());
         }
         let items = recorded.result.as_ref().and_then(Value::as_object);
-        let items = items.and_then(|result| result.get("items")).and_then(Value::as_list);
-        match (items.and_then(|items| items.get(index as usize)), &recorded.failure) {
+        let items = items
+            .and_then(|result| result.get("items"))
+            .and_then(Value::as_list);
+        match (
+            items.and_then(|items| items.get(index as usize)),
+            &recorded.failure,
+        ) {
             (Some(result), _) => Ok(result.clone()),
             (None, Some(failure)) => Err(failure.clone()),
             (None, None) => Err(unknown()),
@@ -311,7 +364,12 @@ impl StepHost for Recorded<'_> {
         async move {
             let text = |name: &str| step.get(name).and_then(Value::as_str).unwrap_or_default();
             let kind = text("type");
-            let pure = self.again.replay.kinds.of(kind).is_some_and(|one| one.about().pure);
+            let pure = self
+                .again
+                .replay
+                .kinds
+                .of(kind)
+                .is_some_and(|one| one.about().pure);
             if !is_carried_out(kind, pure) || kind == MAP {
                 return self.element(index);
             }

@@ -1,6 +1,6 @@
 //! Runs that are carried out on the graph of a test, and then again on a copy of it.
 
-use kg_core::nexus::{Plan, StepTypes, differences};
+use kg_core::nexus::{Plan, StepTypes};
 use kg_core::testing::nexus::patterns::pattern;
 
 use super::*;
@@ -64,22 +64,37 @@ async fn record(stage: &Stage, id: &str, inputs: &str) -> Run {
                     continue;
                 }
                 Command::Cut { .. } => continue,
-                Command::Start { step, attempt, parameters, key, .. } => {
+                Command::Start {
+                    step,
+                    attempt,
+                    parameters,
+                    key,
+                    ..
+                } => {
                     write(&mut run, now_ms, What::StepStarted { step, attempt });
                     (step, attempt, parameters, key, false)
                 }
-                Command::Undo { step, attempt, parameters, key, .. } => {
-                    write(&mut run, now_ms, What::CompensationStarted { step, attempt });
+                Command::Undo {
+                    step,
+                    attempt,
+                    parameters,
+                    key,
+                    ..
+                } => {
+                    write(
+                        &mut run,
+                        now_ms,
+                        What::CompensationStarted { step, attempt },
+                    );
                     (step, attempt, parameters, key, true)
                 }
             };
             let planned = run.plan().steps[step].clone();
             let call = match planned.undo {
-                Some((undo, _)) if undo => undo,
-                Some((call, _)) if undo => call,
+                Some((compensation, _)) if undo => compensation,
                 _ => planned.call,
             };
-            let result = carried_out(stage, &call.kind.name, &call.action, &key, parameters).await;
+            let result = carried_out(stage, call.kind.name, &call.action, &key, parameters).await;
             let what = if undo {
                 run.undo_outcome(step, attempt, result, now_ms, 0.0)
             } else {
@@ -104,13 +119,22 @@ async fn carried_out(
         "grpc" => Ok(Value::Object(object(r#"{"id": "payment-1"}"#))),
         "map" => Ok(Value::Object(object(r#"{"items": [{"n": 1}, {"n": 2}]}"#))),
         "http" => Err(("NOT_FOUND".into(), "404 Not Found".into())),
-        _ => stage.keyed(key, Caller::trusted(), kind, "", action, &given).await,
+        _ => {
+            stage
+                .keyed(key, Caller::trusted(), kind, "", action, &given)
+                .await
+        }
     };
     told.map_err(|(code, message)| Failure::new(&code, message))
 }
 
 async fn replayed(stage: &Stage, recorded: &Run, revision: u64) -> Run {
-    let at = stage.world.graph.graph.snapshot_at(revision).expect("it is kept");
+    let at = stage
+        .world
+        .graph
+        .graph
+        .snapshot_at(revision)
+        .expect("it is kept");
     let replay = Replay {
         kinds: &stage.kinds,
         real: &stage.world.graph,
@@ -124,7 +148,7 @@ async fn replayed(stage: &Stage, recorded: &Run, revision: u64) -> Run {
 fn told(recorded: &Run, replayed: &Run) -> Vec<String> {
     differences(recorded, replayed)
         .into_iter()
-        .map(|one| format!("{} {}", one.step, one.path))
+        .map(|one| format!("{} {}", one.step.unwrap_or_default(), one.path))
         .collect()
 }
 
@@ -133,7 +157,10 @@ async fn a_replay_gives_the_same_and_changes_nothing() {
     let stage = Stage::new().await;
     let recorded = record(&stage, "run-a", "{}").await;
     assert_eq!(recorded.state(), kg_core::nexus::RunState::Succeeded);
-    let (graph, head) = (&stage.world.graph.graph, stage.world.graph.graph.revisions().0);
+    let (graph, head) = (
+        &stage.world.graph.graph,
+        stage.world.graph.graph.revisions().0,
+    );
     let hash = graph.snapshot().hash();
     let again = replayed(&stage, &recorded, recorded.facts().graph_revision).await;
     assert_eq!(told(&recorded, &again), Vec::<String>::new());
@@ -162,11 +189,20 @@ async fn on_another_revision_a_replay_tells_what_would_have_been() {
     let stage = Stage::new().await;
     let recorded = record(&stage, "run-c", "{}").await;
     let other = r#"{"entity": {"ref": {"kind": "order", "name": "other"}}}"#;
-    stage.step("graph", "", "put_entity", other).await.expect("put");
+    stage
+        .step("graph", "", "put_entity", other)
+        .await
+        .expect("put");
     let again = replayed(&stage, &recorded, stage.world.graph.graph.revisions().0).await;
     let told = told(&recorded, &again);
-    assert!(told.iter().any(|one| one.starts_with("count result.value")), "{told:?}");
+    assert!(
+        told.iter().any(|one| one.starts_with("count result.value")),
+        "{told:?}"
+    );
     let count = again.plan().place("count").expect("count");
     let result = again.steps()[count].result.as_ref().map(Value::to_json);
-    assert_eq!(result.as_deref(), Some(r#"{"case":"default","value":"another"}"#));
+    assert_eq!(
+        result.as_deref(),
+        Some(r#"{"case":"default","value":"another"}"#)
+    );
 }
