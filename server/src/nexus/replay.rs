@@ -11,7 +11,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kg_core::commit::Held;
 use kg_core::model::{Object, Value};
-use kg_core::nexus::{Command, Failure, Line, MAP, Run, RunFacts, StepState, StepStatus, What};
+use kg_core::nexus::{
+    Command, Difference, Failure, Line, MAP, Run, RunFacts, StepState, StepStatus, What,
+};
 use tokio::time::timeout;
 use tonic::Code;
 
@@ -83,6 +85,21 @@ impl Replay<'_> {
         again.carry_out().await?;
         Ok(again.run)
     }
+}
+
+/// What differs between a run and its replay. At which revisions the copy answered says nothing: it counts on from where it began, and
+/// nobody else writes to it.
+#[must_use]
+pub fn differences(recorded: &Run, replayed: &Run) -> Vec<Difference> {
+    let told = kg_core::nexus::differences(recorded, replayed);
+    let says_where = |path: &str| {
+        path.rsplit_once('.').is_some_and(|(header, member)| {
+            header.ends_with(".header") && matches!(member, "revision" | "oldest_revision")
+        })
+    };
+    told.into_iter()
+        .filter(|one| !says_where(&one.path))
+        .collect()
 }
 
 /// A run that is carried out again.

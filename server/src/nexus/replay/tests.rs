@@ -1,6 +1,6 @@
 //! Runs that are carried out on the graph of a test, and then again on a copy of it.
 
-use kg_core::nexus::{Plan, StepTypes, differences};
+use kg_core::nexus::{Plan, StepTypes};
 use kg_core::testing::nexus::patterns::pattern;
 
 use super::*;
@@ -91,11 +91,10 @@ async fn record(stage: &Stage, id: &str, inputs: &str) -> Run {
             };
             let planned = run.plan().steps[step].clone();
             let call = match planned.undo {
-                Some((undo, _)) if undo => undo,
-                Some((call, _)) if undo => call,
+                Some((compensation, _)) if undo => compensation,
                 _ => planned.call,
             };
-            let result = carried_out(stage, &call.kind.name, &call.action, &key, parameters).await;
+            let result = carried_out(stage, call.kind.name, &call.action, &key, parameters).await;
             let what = if undo {
                 run.undo_outcome(step, attempt, result, now_ms, 0.0)
             } else {
@@ -149,7 +148,7 @@ async fn replayed(stage: &Stage, recorded: &Run, revision: u64) -> Run {
 fn told(recorded: &Run, replayed: &Run) -> Vec<String> {
     differences(recorded, replayed)
         .into_iter()
-        .map(|one| format!("{} {}", one.step, one.path))
+        .map(|one| format!("{} {}", one.step.unwrap_or_default(), one.path))
         .collect()
 }
 
