@@ -342,11 +342,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let stopping = app.part(STOPPING)?;
     let mut calls = tokio::spawn(serve_calls(
         grpc,
-        (*app.part(CONTEXT)?).clone(),
+        Behind {
+            context: (*app.part(CONTEXT)?).clone(),
+            runs: Runs::default(),
+            events,
+        },
         &metrics,
         health_service,
         &access,
-        events,
         args,
         (*stopping).clone(),
     )?);
@@ -420,17 +423,28 @@ impl Running {
     }
 }
 
+/// What the services work with.
+struct Behind {
+    context: Arc<Context>,
+    runs: Runs,
+    events: Events,
+}
+
 /// The gRPC side as a future that ends when `stopping` has begun and the last call has ended.
 fn serve_calls<H: tonic_health::pb::health_server::Health>(
     incoming: Door,
-    context: Arc<Context>,
+    behind: Behind,
     metrics: &Arc<Metrics>,
     health: tonic_health::pb::health_server::HealthServer<H>,
     access: &Access,
-    events: Events,
     args: &ServeArgs,
     stopping: Shutdown,
 ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<H>, ServeError> {
+    let Behind {
+        context,
+        runs,
+        events,
+    } = behind;
     let describing = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -468,7 +482,7 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
                 .max_decoding_message_size(MESSAGE_BYTES),
         )
         .add_service(
-            NexusServiceServer::new(NexusRpc::new(context.clone(), Runs::default(), events))
+            NexusServiceServer::new(NexusRpc::new(context.clone(), runs, events))
                 .max_decoding_message_size(MESSAGE_BYTES),
         )
         .add_service(
