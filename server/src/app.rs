@@ -369,6 +369,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         &metrics,
         health_service,
         &access,
+        QueryRpc::new((*app.part(CONTEXT)?).clone()).drawing(runs.clone()),
         NexusRpc::new((*app.part(CONTEXT)?).clone(), runs.clone(), events.clone()),
         args,
         (*stopping).clone(),
@@ -452,6 +453,7 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
     metrics: &Arc<Metrics>,
     health: tonic_health::pb::health_server::HealthServer<H>,
     access: &Access,
+    query: QueryRpc,
     nexus: NexusRpc,
     args: &ServeArgs,
     stopping: Shutdown,
@@ -484,10 +486,7 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
                 .max_decoding_message_size(MESSAGE_BYTES),
             context.clone(),
         ))
-        .add_service(
-            QueryServiceServer::new(QueryRpc::new(context.clone()))
-                .max_decoding_message_size(MESSAGE_BYTES),
-        )
+        .add_service(QueryServiceServer::new(query).max_decoding_message_size(MESSAGE_BYTES))
         .add_service(
             LivenessServiceServer::new(LivenessRpc::new(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),

@@ -5,6 +5,8 @@ mod events;
 mod patterns;
 mod runs;
 
+pub(super) use runs::seen_run;
+
 use std::sync::Arc;
 
 use amadeus_proto::v1;
