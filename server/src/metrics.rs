@@ -222,35 +222,6 @@ impl Metrics {
                 "Tries to sign in or to refresh a token, by how they ended",
                 &["outcome"],
             )?,
-            runs: gauges(
-                "amadeus_runs",
-                "Runs of patterns that this server carries out (running, compensating) or has waiting (queued)",
-                &["state"],
-            )?,
-            runs_ended: counters(
-                "amadeus_runs_ended_total",
-                "Runs that ended on this server, by how",
-                &["state"],
-            )?,
-            run_seconds: histograms(
-                "amadeus_run_seconds",
-                "Time from a run's beginning to its end",
-                &[],
-                &SECONDS,
-            )?,
-            run_steps: counters(
-                "amadeus_run_steps_total",
-                "Attempts of steps and of compensations that ended, by how",
-                &["type", "outcome"],
-            )?,
-            runs_fenced: counter(
-                "amadeus_runs_fenced_total",
-                "Runs that another server carried out when this one went on with them",
-            )?,
-            runs_adopted: counter(
-                "amadeus_runs_adopted_total",
-                "Runs that were taken over from servers that were gone",
-            )?,
             events: EventMetrics {
                 appended: counter(
                     "amadeus_events_appended_total",
@@ -285,6 +256,35 @@ impl Metrics {
                     &["group"],
                 )?,
             },
+            runs: gauges(
+                "amadeus_runs",
+                "Runs of patterns that this server carries out (running, compensating) or has waiting (queued)",
+                &["state"],
+            )?,
+            runs_ended: counters(
+                "amadeus_runs_ended_total",
+                "Runs that ended on this server, by how",
+                &["state"],
+            )?,
+            run_seconds: histograms(
+                "amadeus_run_seconds",
+                "Time from a run's beginning to its end",
+                &[],
+                &SECONDS,
+            )?,
+            run_steps: counters(
+                "amadeus_run_steps_total",
+                "Attempts of steps and of compensations that ended, by how",
+                &["type", "outcome"],
+            )?,
+            runs_fenced: counter(
+                "amadeus_runs_fenced_total",
+                "Runs that another server carried out when this one went on with them",
+            )?,
+            runs_adopted: counter(
+                "amadeus_runs_adopted_total",
+                "Runs that were taken over from servers that were gone",
+            )?,
             registry,
         })
     }

@@ -5,10 +5,10 @@
 //! else is true or false: what a condition cannot judge fails the step rather than let it pass.
 
 use super::reference::{Found, Lookup, Reference};
-use super::template::{Template, escaped_value};
+use super::template::Template;
 use crate::error::Fault;
 use crate::limits::JSON_DEPTH;
-use crate::model::{Object, Value};
+use crate::model::Value;
 
 /// A condition of a definition, parsed.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,46 +86,6 @@ impl Condition {
     pub fn holds(&self, lookup: &dyn Lookup) -> Result<bool, Fault> {
         holds(&self.0, lookup)
     }
-
-    /// Whether a condition holds whose references were filled in already, as those among the parameters of a step are. Its texts are
-    /// data, also those that look like references. `null` is what a reference to nothing became, and is neither true nor false.
-    ///
-    /// # Errors
-    /// What is wrong with it, what cannot be compared, or is neither true nor false.
-    pub fn holds_filled(value: &Value) -> Result<bool, Fault> {
-        if matches!(value, Value::Null) {
-            return Err(Fault::new(
-                "",
-                "comes to null, which is neither true nor false",
-            ));
-        }
-        let parsed = Self::parse(&settled(value, 0)).map_err(|faults| {
-            let first = faults.into_iter().next();
-            first.unwrap_or_else(|| Fault::new("", "is no condition"))
-        })?;
-        parsed.holds(&Object::new())
-    }
-}
-
-/// A condition that was filled in, as a definition would write it.
-fn settled(value: &Value, depth: usize) -> Value {
-    let Value::Object(members) = value else {
-        return escaped_value(value);
-    };
-    let Some((operator, operand)) = members.iter().next().filter(|_| depth <= JSON_DEPTH) else {
-        return escaped_value(value);
-    };
-    let inner = match (&**operator, operand) {
-        ("exists", found) if members.len() == 1 => {
-            return Value::Bool(!matches!(found, Value::Null));
-        }
-        ("all" | "any", Value::List(items)) => {
-            Value::list(items.iter().map(|item| settled(item, depth + 1)))
-        }
-        ("not", operand) => settled(operand, depth + 1),
-        _ => return escaped_value(value),
-    };
-    Value::Object(members.update(operator.clone(), inner))
 }
 
 fn parse(value: &Value, at: &str, depth: usize, faults: &mut Vec<Fault>) -> Option<Node> {
@@ -458,38 +418,5 @@ mod tests {
             .map(|(at, _)| at)
             .collect();
         assert_eq!(places, ["any[0].not", "any[1].equals[0].k"]);
-    }
-
-    #[test]
-    fn what_was_filled_in_is_data() {
-        let holds = |json: &str| {
-            let value = Value::from_json(json.as_bytes()).expect("JSON");
-            Condition::holds_filled(&value)
-        };
-        for (json, expected) in [
-            ("true", true),
-            (r#"{"equals": ["${run.id}", "${run.id}"]}"#, true),
-            (r#"{"equals": [{"exists": null}, {"exists": null}]}"#, true),
-            (r#"{"equals": ["$${", "${"]}"#, false),
-            (r#"{"exists": null}"#, false),
-            (r#"{"exists": "${"}"#, true),
-            (
-                r#"{"all": [{"exists": 0}, {"not": {"any": [{"exists": null}, false]}}]}"#,
-                true,
-            ),
-            (r#"{"in": ["${a}", ["b", "${a}"]]}"#, true),
-        ] {
-            assert_eq!(holds(json), Ok(expected), "{json}");
-        }
-        for wrong in [
-            "null",
-            "1",
-            r#""${run.id}""#,
-            r#"{"exists": 1, "not": true}"#,
-            r#"{"not": null}"#,
-            "{}",
-        ] {
-            assert!(holds(wrong).is_err(), "{wrong}");
-        }
     }
 }

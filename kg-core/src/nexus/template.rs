@@ -396,8 +396,7 @@ fn escape(text: &str, reference_follows: bool, out: &mut String) {
     }
 }
 
-/// A value as it has to be written, so that it is parsed as itself.
-pub(super) fn escaped_value(value: &Value) -> Value {
+fn escaped_value(value: &Value) -> Value {
     match value {
         Value::String(text) if text.contains("${") => {
             let mut out = String::with_capacity(text.len() + 8);

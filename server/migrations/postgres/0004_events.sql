@@ -11,7 +11,7 @@ CREATE TABLE amadeus_event_head (
 INSERT INTO amadeus_event_head VALUES (true, 1, 1, 0, 0);
 
 -- Events. `key` is a hash of type and id, by which a repetition is found, and `content` one of what it says.
-CREATE TABLE amadeus_events (
+CREATE TABLE amadeus_event_log (
     place       bigint PRIMARY KEY,
     appended_ms bigint NOT NULL,
     key         bigint NOT NULL,
@@ -19,8 +19,8 @@ CREATE TABLE amadeus_events (
     body        bytea  NOT NULL
 );
 
-CREATE UNIQUE INDEX amadeus_events_key ON amadeus_events (key);
-CREATE INDEX amadeus_events_time ON amadeus_events (appended_ms, place);
+CREATE UNIQUE INDEX amadeus_event_log_key ON amadeus_event_log (key);
+CREATE INDEX amadeus_event_log_time ON amadeus_event_log (appended_ms, place);
 
 -- Consumer groups, each a message; and when whoever is served said last that it lives.
 CREATE TABLE amadeus_event_groups (

@@ -203,9 +203,9 @@ mod tests {
             events: 1_600,
             bytes: 160_000,
         };
-        let bounds = |rows, bytes| Bounds {
+        let bounds = |rows: u64, bytes| Bounds {
             oldest: 11,
-            next: 11 + rows,
+            next: 11_u64 + rows,
             bytes,
         };
         assert_eq!(keep.trim_below(bounds(1_700, 17_000)), None);

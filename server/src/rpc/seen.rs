@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kg_core::access::Reach;
 use kg_core::commit::Held;
-use kg_core::model::EntityRef;
+use kg_core::model::{EntityRef, Value};
 use kg_core::mutation::Change;
 use kg_core::snapshot::Snapshot;
 use tonic::Status;
@@ -13,6 +13,7 @@ use tonic::Status;
 use super::context::Context;
 use super::status;
 use crate::auth::{Action, Caller, Resource, policy};
+use crate::events::{Event, Sight};
 
 /// One revision as a caller sees it. What it derefs to holds nothing that they may not see.
 #[derive(Clone, Debug)]
@@ -168,6 +169,34 @@ impl Context {
             return Ok(());
         }
         Err(status::denied(format!("you may not change {key}")))
+    }
+}
+
+impl Context {
+    /// Which events a caller may see; `None` for all. One about an entity is seen by those who may see that; one about none by those
+    /// who see everything, and by whoever told it.
+    #[must_use]
+    pub fn event_sight(&self, caller: &Caller) -> Option<Sight> {
+        let reach = caller.sees();
+        if reach.is_everything() {
+            return None;
+        }
+        let (graph, me) = (self.graph.clone(), caller.principal.name.clone());
+        Some(Arc::new(move |event: &Event| {
+            let Some(entity) = &event.event.entity else {
+                return event.event.actor == me;
+            };
+            // A relation is seen by those who see both of its ends.
+            let other = match event.event.kind.starts_with("graph.relation.") {
+                true => event.event.payload.get("to").and_then(Value::as_str),
+                false => None,
+            };
+            let other = other.and_then(|other| EntityRef::parse("to", other).ok());
+            graph.read(|head| {
+                let covered = |key: &EntityRef| reach.covers_in(head, key);
+                covered(entity) && other.as_ref().is_none_or(covered)
+            })
+        }))
     }
 }
 

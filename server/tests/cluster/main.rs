@@ -13,5 +13,6 @@ mod degraded;
 mod encrypted;
 mod leases;
 mod order;
+mod patterns;
 mod siege;
 mod strained;

@@ -1,39 +1,10 @@
 //! A store on a disk that is full, and has room again.
 
 use crate::place::{Server, options, step};
+use crate::small_disk::SmallDisk;
 use amadeus::storage::open;
 use kg_core::commit::CommitError;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
-
-/// A small file system in memory; unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Result<Self, String> {
-        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
-            .arg(folder.path());
-        match mount.output() {
-            Ok(done) if done.status.success() => Ok(Self(folder)),
-            Ok(done) => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
 
 #[tokio::test]
 async fn a_full_disk_fails_writes_and_no_more_than_that() {

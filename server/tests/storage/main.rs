@@ -8,3 +8,4 @@ mod leases;
 mod place;
 mod postgres;
 mod restart;
+mod small_disk;

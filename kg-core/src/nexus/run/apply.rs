@@ -176,6 +176,9 @@ impl Run {
                 self.settle(*step, StepState::Skipped, time_ms);
             }
             What::StepCancelled { step } => {
+                // Where nobody cancelled it and nothing failed, only the time can be over.
+                let out_of_time = self.out_of_time();
+                self.ending.get_or_insert(out_of_time);
                 self.leave(*step);
                 self.settle(*step, StepState::Cancelled, time_ms);
             }
@@ -299,31 +302,20 @@ impl Run {
             if how == StepState::Succeeded {
                 status.succeeded += 1;
             }
-            let (left, pending) = (status.waits_for, status.state == StepState::Pending);
-            let planned = &plan.steps[*dependent];
-            if !pending || self.ending.is_some() || self.decided.contains_key(&planned.rank) {
-                continue;
-            }
-            if how == StepState::Skipped && planned.join == Join::All {
-                let why = format!(
-                    "`{}`, which it depends on, was skipped",
-                    plan.steps[step].id
-                );
-                self.decided
-                    .insert(planned.rank, Decision::Skip(why.into()));
-            } else if left == 0 {
+            if status.waits_for == 0 && status.state == StepState::Pending && self.ending.is_none()
+            {
                 self.look_at(*dependent);
             }
         }
     }
 
-    /// Decides whether a step runs, for which nothing is missing.
+    /// Decides whether a step runs. All that it depends on has settled by then, also where one skip is enough to skip it: so
+    /// whatever comes behind it can refer to each of its ancestors, and never finds one that is still being carried out.
     fn look_at(&mut self, step: usize) {
         let plan = self.plan.clone();
         let planned = &plan.steps[step];
-        let none_succeeded = self.steps[step].succeeded == 0 && !planned.depends_on.is_empty();
-        let decision = if planned.join == Join::Any && none_succeeded {
-            Decision::Skip("nothing that it depends on succeeded".into())
+        let decision = if let Some(why) = self.lacks(step) {
+            Decision::Skip(why)
         } else {
             match planned.condition.holds(self) {
                 Ok(true) => {
@@ -338,6 +330,25 @@ impl Run {
             }
         };
         self.decided.insert(planned.rank, decision);
+    }
+
+    /// Why what it depends on is not enough for a step.
+    fn lacks(&self, step: usize) -> Option<Arc<str>> {
+        let planned = &self.plan.steps[step];
+        let (of, succeeded) = (planned.depends_on.len(), self.steps[step].succeeded);
+        match planned.join {
+            Join::Any if succeeded == 0 && of > 0 => {
+                Some("nothing that it depends on succeeded".into())
+            }
+            Join::All if succeeded < of => {
+                let skipped = |at: &&usize| self.steps[**at].state == StepState::Skipped;
+                let skipped = planned.depends_on.iter().filter(skipped);
+                let first = skipped.min_by_key(|at| self.plan.steps[**at].rank);
+                let id = first.map_or("", |at| &*self.plan.steps[*at].id);
+                Some(format!("`{id}`, which it depends on, was skipped").into())
+            }
+            Join::Any | Join::All => None,
+        }
     }
 
     fn cancel(&mut self, actor: &Arc<str>, reason: &Arc<str>) {

@@ -82,14 +82,18 @@ impl Run {
         if self.ending.is_some() {
             return self.ending.clone();
         }
-        (self.unsettled > 0 && self.is_out_of_time(now_ms)).then(|| Ending {
+        (self.unsettled > 0 && self.is_out_of_time(now_ms)).then(|| self.out_of_time())
+    }
+
+    pub(super) fn out_of_time(&self) -> Ending {
+        Ending {
             state: RunState::Failed,
             failure: Failure::new(
                 "DEADLINE_EXCEEDED",
                 format!("the run took longer than {} ms", self.plan.timeout_ms),
             ),
             step: None,
-        })
+        }
     }
 
     pub(super) fn is_out_of_time(&self, now_ms: u64) -> bool {
@@ -155,13 +159,14 @@ impl Run {
 
     fn attempt(&self, step: usize, now_ms: u64) -> Result<Command, Failure> {
         let (planned, status) = (&self.plan.steps[step], &self.steps[step]);
+        let again = status.state == StepState::Running;
         let step_deadline = self.step_deadline_ms(step);
         if step_deadline.is_some_and(|deadline| deadline <= now_ms) {
             let message = format!("took longer than {} ms in all", planned.total_timeout_ms);
-            return Err(status
-                .failure
-                .clone()
-                .unwrap_or_else(|| Failure::new("DEADLINE_EXCEEDED", message)));
+            let late = Failure::new("DEADLINE_EXCEEDED", message);
+            // One that waited for another attempt says why its last one failed; one that was under way has not failed yet.
+            let last = status.failure.clone().filter(|_| !again);
+            return Err(last.unwrap_or(late));
         }
         let parameters = planned
             .call
@@ -174,7 +179,6 @@ impl Run {
             planned_total(planned.total_timeout_ms, status.started_ms),
             self.deadline_ms().map(left),
         ];
-        let again = status.state == StepState::Running;
         Ok(Command::Start {
             step,
             attempt: status.attempts + u32::from(!again),

@@ -72,7 +72,7 @@ impl PostgresStore {
     pub(super) async fn at_time(&self, ms: u64) -> Result<Option<u64>, EventError> {
         self.carry_out(move |c| {
             Box::pin(async move {
-                let sql = "SELECT place FROM amadeus_events WHERE appended_ms >= $1 \
+                let sql = "SELECT place FROM amadeus_event_log WHERE appended_ms >= $1 \
                     ORDER BY appended_ms, place LIMIT 1";
                 let found: Option<i64> = sqlx::query_scalar(sql)
                     .bind(signed(ms))
@@ -255,7 +255,7 @@ async fn append(c: &mut PgConnection, batches: Vec<Vec<Prepared>>) -> Result<Wri
         .flatten()
         .map(|e| e.key.cast_signed())
         .collect();
-    let sql = "SELECT key, place, content FROM amadeus_events WHERE key = ANY ($1)";
+    let sql = "SELECT key, place, content FROM amadeus_event_log WHERE key = ANY ($1)";
     let rows = sqlx::query(sql).bind(keys).fetch_all(&mut *tx).await?;
     let known = |row: &PgRow| {
         let number = |column| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
@@ -286,7 +286,7 @@ async fn append(c: &mut PgConnection, batches: Vec<Vec<Prepared>>) -> Result<Wri
     let sql = "WITH moved AS ( \
             UPDATE amadeus_event_head SET next = next + $5, bytes = bytes + $6, appended_ms = $4 \
         ) \
-        INSERT INTO amadeus_events (place, appended_ms, key, content, body) \
+        INSERT INTO amadeus_event_log (place, appended_ms, key, content, body) \
         SELECT $7 + new.at, $4, new.key, new.content, new.body \
         FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) WITH ORDINALITY AS new (key, content, body, at)";
     sqlx::query(sql)
@@ -313,7 +313,7 @@ async fn trim(c: &mut PgConnection, below: u64) -> Result<bool, sqlx::Error> {
         tx.rollback().await?;
         return Ok(false);
     }
-    let sql = "WITH gone AS (DELETE FROM amadeus_events WHERE place < $1 RETURNING length(body) AS bytes) \
+    let sql = "WITH gone AS (DELETE FROM amadeus_event_log WHERE place < $1 RETURNING length(body) AS bytes) \
         UPDATE amadeus_event_head SET oldest = $1, \
         bytes = bytes - coalesce((SELECT sum(bytes) FROM gone), 0)";
     sqlx::query(sql)
@@ -325,7 +325,7 @@ async fn trim(c: &mut PgConnection, below: u64) -> Result<bool, sqlx::Error> {
 }
 
 async fn read(c: &mut PgConnection, from: u64, limit: usize) -> Result<Vec<Weighed>, sqlx::Error> {
-    let sql = "SELECT place, appended_ms, body FROM amadeus_events WHERE place >= $1 ORDER BY place LIMIT $2";
+    let sql = "SELECT place, appended_ms, body FROM amadeus_event_log WHERE place >= $1 ORDER BY place LIMIT $2";
     let mut rows = sqlx::query(sql)
         .bind(signed(from))
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))

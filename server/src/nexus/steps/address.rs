@@ -10,8 +10,7 @@ use kg_core::nexus::Failure;
 use tonic::Code;
 
 use super::parameters;
-use crate::auth::may_call;
-use crate::auth::{Action, Rule};
+use super::rights::may;
 use crate::nexus::failure::{invalid, of, of_status};
 use crate::nexus::step::StepCall;
 
@@ -105,7 +104,7 @@ pub async fn find(call: &StepCall<'_>, wanted: &[Scheme]) -> Result<Address, Fai
     let name = Name::parse("target", name).map_err(|fault| invalid("target", fault.reason))?;
     let key = EntityRef::service(name.clone());
     let refused = |status| of_status(&status);
-    may_call(&call.caller.principal, Rule::Within(Action::Read)).map_err(refused)?;
+    may(&call.caller, "/amadeus.v1.GraphService/GetService")?;
     let seen = call.world.graph.see_head(&call.caller).await;
     let seen = seen.map_err(refused)?;
     seen.must_see(&key).map_err(refused)?;

@@ -1,8 +1,9 @@
-//! `choice`: the value of the first case that holds, and which one that was.
+//! `choice`: the value of the first case that holds, and which one that was. The conditions were judged when the parameters were
+//! filled in: here each `when` is a boolean.
 
 use futures::future::{BoxFuture, ready};
 use kg_core::model::{Object, Value, ValueType};
-use kg_core::nexus::{Argument, Condition, Failure, StepType, Target};
+use kg_core::nexus::{Argument, Failure, StepType, Target};
 use tonic::Code;
 
 use super::{parameters, result};
@@ -53,8 +54,10 @@ fn choose(parameters: &Object) -> Result<Value, Failure> {
         let case = case
             .as_object()
             .ok_or_else(|| wrong("must be {when, value}"))?;
-        let when = case.get("when").ok_or_else(|| wrong("must have `when`"))?;
-        if Condition::holds_filled(when).map_err(|fault| wrong(&fault.to_string()))? {
+        let Some(Value::Bool(holds)) = case.get("when") else {
+            return Err(wrong("must have a `when` that is true or false"));
+        };
+        if *holds {
             let value = case.get("value").cloned().unwrap_or_default();
             return Ok(chosen(value, result::number(at as u64)));
         }
@@ -87,10 +90,10 @@ mod tests {
     fn the_first_case_that_holds_is_chosen() {
         let cases = r#"{"cases": [
             {"when": false, "value": "a"},
-            {"when": {"less": [1, 2]}, "value": {"b": 1}},
+            {"when": true, "value": {"b": 1}},
             {"when": true, "value": "c"}], "default": "d"}"#;
         assert_eq!(of(cases).as_deref(), Ok(r#"{"case":1,"value":{"b":1}}"#));
-        let none = r#"{"cases": [{"when": {"exists": null}}], "default": null}"#;
+        let none = r#"{"cases": [{"when": false}], "default": null}"#;
         assert_eq!(
             of(none).as_deref(),
             Ok(r#"{"case":"default","value":null}"#)
@@ -110,7 +113,7 @@ mod tests {
             r#"{"cases": {}}"#,
             r#"{"cases": [1]}"#,
             r#"{"cases": [{"value": 1}]}"#,
-            r#"{"cases": [{"when": {"less": [1, "2"]}}]}"#,
+            r#"{"cases": [{"when": {"less": [1, 2]}}]}"#,
             r#"{"cases": [{"when": "yes"}]}"#,
         ] {
             let failure = of(wrong).expect_err(wrong);

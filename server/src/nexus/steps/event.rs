@@ -8,12 +8,12 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use kg_core::model::{EntityRef, Kind, Name, Object, Value, ValueType};
 use kg_core::nexus::{Argument, Failure, StepType, Target};
-use tonic::{Code, Status};
+use tonic::Code;
 
 use super::graph::shortened;
+use super::rights::may;
 use super::{parameters, result};
-use crate::auth::{Action, Rule, may_call};
-use crate::events::{self, EventError, EventFilter, NewEvent, Place};
+use crate::events::{self, EventError, EventFilter, NewEvent, Place, check_users_type};
 use crate::nexus::failure::{invalid, of, of_status};
 use crate::nexus::step::{StepCall, StepProvider};
 
@@ -44,9 +44,6 @@ const fn argument(name: &'static str, kind: ValueType) -> Argument {
         required: false,
     }
 }
-
-/// How types begin that only the server itself tells.
-const OWN_TYPES: [&str; 3] = ["graph.", "run.", "liveness."];
 
 /// Bytes of an event's id, as the contract bounds it.
 const ID_BYTES: usize = 128;
@@ -80,19 +77,17 @@ async fn emit(call: &StepCall<'_>) -> Result<Value, Failure> {
     )?;
     let given = &call.parameters;
     let kind = parameters::required_text(given, "type")?;
-    check_type(kind)?;
+    check_users_type(kind).map_err(|why| invalid("type", why.trim_start_matches("type ")))?;
     let entity = entity(given)?.map(|(kind, name)| match name {
         Some(name) => Ok(EntityRef::new(kind, name)),
         None => Err(invalid("entity", "must be kind/name")),
     });
     let entity = entity.transpose()?;
-    let refused = |status: Status| of_status(&status);
-    may_call(&call.caller.principal, Rule::Within(Action::Write)).map_err(refused)?;
+    may(&call.caller, "/amadeus.v1.NexusService/EmitEvent")?;
     if let Some(entity) = &entity {
-        call.world
-            .graph
-            .must_change(&call.caller, entity)
-            .map_err(refused)?;
+        let seen = call.world.graph.see_head(&call.caller).await;
+        let seen = seen.map_err(|status| of_status(&status))?;
+        seen.must_see(entity).map_err(|status| of_status(&status))?;
     }
     let id = match parameters::text(given, "id")? {
         Some(id) => id.into(),
@@ -124,6 +119,7 @@ async fn emit(call: &StepCall<'_>) -> Result<Value, Failure> {
 }
 
 async fn wait(call: &StepCall<'_>) -> Result<Value, Failure> {
+    may(&call.caller, "/amadeus.v1.NexusService/SubscribeEvents")?;
     only(
         &call.parameters,
         &["types", "entity", "correlation_id", "match"],
@@ -150,7 +146,8 @@ async fn wait(call: &StepCall<'_>) -> Result<Value, Failure> {
         .unwrap_or_default();
     let from = Place::Offset(call.run.event_offset);
     let cursor = call.world.events.cursor(from, filter).await;
-    let mut cursor = cursor.map_err(failed)?;
+    let sight = call.world.graph.event_sight(&call.caller);
+    let mut cursor = cursor.map_err(failed)?.seen_by(sight);
     loop {
         let batch = cursor.next(AT_ONCE).await.map_err(failed)?;
         if let Some((from, to)) = batch.lag {
@@ -162,7 +159,7 @@ async fn wait(call: &StepCall<'_>) -> Result<Value, Failure> {
             return Err(of(Code::OutOfRange, why));
         }
         for event in batch.events {
-            if fits(&event.event.payload, &matching) && sees(call, &event.event).await? {
+            if fits(&event.event.payload, &matching) {
                 return result::bounded(told(&event));
             }
         }
@@ -173,21 +170,6 @@ fn fits(payload: &Object, wanted: &Object) -> bool {
     wanted
         .iter()
         .all(|(name, value)| payload.get(name) == Some(value))
-}
-
-/// Whether the run's owner may see an event: as they may see the entity that it is about. One about none is seen by those who see
-/// everything, and by who told it.
-async fn sees(call: &StepCall<'_>, event: &NewEvent) -> Result<bool, Failure> {
-    let principal = &call.caller.principal;
-    if may_call(principal, Rule::Within(Action::Read)).is_err() {
-        return Ok(false);
-    }
-    let Some(entity) = &event.entity else {
-        let own = principal.user.is_some() && event.actor == principal.name;
-        return Ok(own || call.caller.sees().is_everything());
-    };
-    let seen = call.world.graph.see_head(&call.caller).await;
-    Ok(seen.map_err(|status| of_status(&status))?.may_see(entity))
 }
 
 fn told(event: &events::Event) -> Value {
@@ -236,21 +218,6 @@ fn correlation(call: &StepCall<'_>) -> Result<Option<Arc<str>>, Failure> {
     Ok(parameters::text(&call.parameters, "correlation_id")?.map(Arc::from))
 }
 
-/// Whether somebody may tell an event of this type.
-fn check_type(kind: &str) -> Result<(), Failure> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
-    if !kind.chars().all(fits) {
-        return Err(invalid("type", "must be of letters, digits and . _ - /"));
-    }
-    match OWN_TYPES.iter().find(|own| kind.starts_with(**own)) {
-        Some(own) => Err(invalid(
-            "type",
-            format!("must not begin with {own:?}: those are the server's own"),
-        )),
-        None => Ok(()),
-    }
-}
-
 /// Both actions share their list of arguments; one of the other action would be passed over without a word.
 fn only(given: &Object, names: &[&str]) -> Result<(), Failure> {
     match given.keys().find(|name| !names.contains(&&***name)) {
@@ -295,14 +262,6 @@ mod tests {
         assert_eq!(named(r#"{"entity": "order"}"#), ("order".to_owned(), None));
         assert!(entity(&object(r#"{"entity": 1}"#)).is_err());
         assert!(entity(&object(r#"{"entity": "/a"}"#)).is_err());
-    }
-
-    #[test]
-    fn the_types_of_the_server_are_its_own() {
-        assert_eq!(check_type("order.paid"), Ok(()));
-        for wrong in ["graph.x", "run.started", "liveness.up", "a b"] {
-            assert!(check_type(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

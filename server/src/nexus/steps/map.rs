@@ -6,8 +6,8 @@
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kg_core::error::Fault;
-use kg_core::model::{Value, ValueType};
-use kg_core::nexus::{Argument, Element, Failure, StepType, Target, Template};
+use kg_core::model::{Object, Value, ValueType};
+use kg_core::nexus::{Argument, Element, Failure, Parameters, StepType, Target};
 
 use super::{parameters, result};
 use crate::nexus::failure::invalid;
@@ -78,7 +78,6 @@ async fn carry_out(call: StepCall<'_>) -> Result<Value, Failure> {
             format!("must be 1 to {PARALLEL_MOST}"),
         ));
     }
-    let step = Value::Object(step.clone());
     let mut results: Vec<Option<Value>> = vec![None; items.len()];
     for (index, done) in &call.items {
         if let Some(place) = results.get_mut(*index as usize) {
@@ -92,16 +91,13 @@ async fn carry_out(call: StepCall<'_>) -> Result<Value, Failure> {
         .collect();
 
     let one = async |index: u32| {
-        let done = element(&call, &step, &items[index as usize], index).await;
-        let done = match done {
-            Ok(result) => call
-                .host
-                .item_done(index, result.clone())
-                .await
-                .map(|()| result),
-            Err(failure) => Err(failure),
+        let done = async {
+            let given = filled(step, &items[index as usize], index)?;
+            let result = call.host.inner(index, step, given).await?;
+            call.host.item_done(index, result.clone()).await?;
+            Ok(result)
         };
-        (index, done)
+        (index, done.await)
     };
     let mut waiting = undone.into_iter();
     let mut under_way = FuturesUnordered::new();
@@ -129,28 +125,14 @@ async fn carry_out(call: StepCall<'_>) -> Result<Value, Failure> {
     result::bounded(result::object([("items", results)]))
 }
 
-async fn element(
-    call: &StepCall<'_>,
-    step: &Value,
-    item: &Value,
-    index: u32,
-) -> Result<Value, Failure> {
-    let step = filled(step, item, index)?;
-    let step = step
-        .as_object()
-        .ok_or_else(|| parameters::missing("step"))?;
+/// What the step of one element is called with: `${item}` and `${index}` are filled in here, all else was before and stands for itself.
+fn filled(step: &Object, item: &Value, index: u32) -> Result<Object, Failure> {
+    let wrong = |fault: Fault| invalid("step.parameters", fault.to_string());
+    let kind = step.get("type").and_then(Value::as_str).unwrap_or_default();
     let given = parameters::object(step, "parameters")?.cloned();
-    call.host
-        .inner(index, step, given.unwrap_or_default())
-        .await
-}
-
-/// The step with the element in the place of `${item}` and `${index}`. All else was filled in before, and stands for itself.
-fn filled(step: &Value, item: &Value, index: u32) -> Result<Value, Failure> {
-    let wrong = |fault: Fault| invalid("step", fault.to_string());
-    let template = Template::parse(step).map_err(|faults| {
+    let parsed = Parameters::parse(kind, &given.unwrap_or_default()).map_err(|faults| {
         let first = faults.into_iter().next();
-        wrong(first.unwrap_or_else(|| Fault::new("", "is no step")))
+        wrong(first.unwrap_or_else(|| Fault::new("", "cannot be read")))
     })?;
-    template.fill(&Element { item, index }).map_err(wrong)
+    parsed.fill(&Element { item, index }).map_err(wrong)
 }

@@ -15,6 +15,7 @@ mod parameters;
 mod pass;
 mod pattern;
 mod result;
+mod rights;
 mod wait;
 
 #[cfg(test)]

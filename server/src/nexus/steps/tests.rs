@@ -219,11 +219,10 @@ fn reader_of(kind: &str) -> Caller {
     }
 }
 
-/// Example services on a socket, until they are dropped.
+/// Example services on a socket, on a runtime of their own: when that goes, their connections are cut as by a process that is killed.
 struct Services {
     address: String,
-    end: Option<oneshot::Sender<()>>,
-    task: tokio::task::JoinHandle<()>,
+    runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl Services {
@@ -232,26 +231,38 @@ impl Services {
     }
 
     async fn at(address: &str) -> Self {
-        let listener = TcpListener::bind(address).await.expect("a free port");
-        let address = listener.local_addr().expect("bound").to_string();
-        let (end, ended) = oneshot::channel::<()>();
-        let task = tokio::spawn(async move {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let address = address.to_owned();
+        let (told, listening) = oneshot::channel();
+        runtime.spawn(async move {
+            let listener = TcpListener::bind(address).await.expect("a free port");
+            let at = listener.local_addr().expect("bound");
+            told.send(at.to_string()).expect("somebody waits");
             let kinds = [Kind::Inventory, Kind::Payments, Kind::Shipping];
-            let served = serve(&kinds, Limits::default(), listener, ended.map(drop));
-            served.await.expect("it serves");
+            let end = std::future::pending();
+            let served = serve(&kinds, Limits::default(), listener, end).await;
+            served.expect("it serves");
         });
         Self {
-            address,
-            end: Some(end),
-            task,
+            address: listening.await.expect("it listens"),
+            runtime: Some(runtime),
         }
     }
 
-    async fn kill(mut self) -> String {
-        self.end.take();
-        self.task.abort();
-        let _ = self.task.await;
-        self.address
+    fn kill(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -461,7 +472,7 @@ async fn what_a_service_answers_is_the_steps_failure() {
 #[tokio::test]
 async fn a_service_that_is_slow_or_gone_ends_the_attempt() {
     let stage = Stage::new().await;
-    let services = Services::start().await;
+    let mut services = Services::start().await;
     stage
         .register("payments", &format!("grpc://{}", services.address))
         .await;
@@ -512,11 +523,11 @@ async fn a_service_that_is_slow_or_gone_ends_the_attempt() {
                 .await
                 .expect("told");
             if at(&effects, "effects[0].calls") == "2" {
-                return services.kill().await;
+                return services.kill();
             }
         }
     };
-    let (told, address) = tokio::join!(under_way, killed);
+    let (told, ()) = tokio::join!(under_way, killed);
     assert_eq!(code(told), "UNAVAILABLE");
     assert_eq!(
         code(stage.step("grpc", "payments", charge, fine).await),
@@ -524,7 +535,7 @@ async fn a_service_that_is_slow_or_gone_ends_the_attempt() {
     );
 
     // Back at its address, it is called again.
-    let _back = Services::at(&address).await;
+    let _back = Services::at(&services.address).await;
     stage
         .step("grpc", "payments", charge, fine)
         .await
@@ -635,4 +646,6 @@ fn every_type_has_its_name_and_there_is_one_of_each() {
     assert!(kinds.of("other").is_none());
 }
 
+mod events;
+mod examples;
 mod http_service;

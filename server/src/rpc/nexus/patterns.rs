@@ -71,27 +71,22 @@ pub(super) async fn get_pattern(
     })
 }
 
-/// How a pattern has run.
+/// How a pattern has run, as of now: the runs count it, and not the graph.
 async fn statistics(
     service: &Service,
     pattern: &Name,
 ) -> Result<Option<v1::PatternStatistics>, Status> {
     let counted = service.runs.statistics(pattern.as_str()).await?;
-    let count = |number| usize::try_from(number).map_or(u32::MAX, to_proto::count);
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "exact for 285,000 years of runs"
-    )]
-    let ms = |ms: u64| ms as f64;
+    let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
     Ok(Some(v1::PatternStatistics {
         usage_count: count(counted.usage),
         succeeded: count(counted.succeeded),
         failed: count(counted.failed),
         cancelled: count(counted.cancelled),
-        total_ms: ms(counted.total_ms),
-        min_ms: ms(counted.min_ms),
-        max_ms: ms(counted.max_ms),
-        last_used: (counted.last_ms > 0).then(|| to_proto::timestamp(counted.last_ms)),
+        total_ms: counted.total_ms as f64,
+        min_ms: counted.min_ms as f64,
+        max_ms: counted.max_ms as f64,
+        last_used: (counted.usage > 0).then(|| to_proto::timestamp(counted.last_ms)),
     }))
 }
 

@@ -20,6 +20,7 @@ const USER_CONNECTIONS: u32 = 4;
 
 /// Connections for events: one that appends, and some for groups and for those who read what is no longer in memory.
 const EVENT_CONNECTIONS: u32 = 6;
+
 /// Connections for runs: one through which the lines of all of them are written, and those who read.
 const RUN_CONNECTIONS: u32 = 4;
 

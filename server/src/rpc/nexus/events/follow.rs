@@ -7,7 +7,6 @@ use amadeus_proto::v1;
 use futures::StreamExt as _;
 use futures::stream;
 use kg_core::limits::EVENTS_UNACKED;
-use kg_core::model::{EntityRef, Value};
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
@@ -121,28 +120,7 @@ pub(in super::super) async fn subscribe_events(
 
 /// Which events a caller may see; `None` for all.
 pub(super) fn sight(service: &Service, caller: &Caller) -> Option<Sight> {
-    let reach = caller.sees();
-    if reach.is_everything() {
-        return None;
-    }
-    let (graph, me) = (service.context.graph.clone(), caller.principal.name.clone());
-    Some(Arc::new(move |event: &Event| {
-        let Some(entity) = &event.event.entity else {
-            return event.event.actor == me;
-        };
-        // A relation is seen by those who see both of its ends.
-        let other = match event.event.kind.starts_with("graph.relation.") {
-            true => event.event.payload.get("to").and_then(Value::as_str),
-            false => None,
-        };
-        let other = other.and_then(|other| EntityRef::parse("to", other).ok());
-        graph.read(|head| {
-            reach.covers_in(head, entity)
-                && other
-                    .as_ref()
-                    .is_none_or(|other| reach.covers_in(head, other))
-        })
-    }))
+    service.context.event_sight(caller)
 }
 
 /// Where the events come from.

@@ -1,0 +1,165 @@
+//! Events of several servers that share a store.
+
+use std::time::Duration;
+
+use amadeus::events::{EventFilter, GroupError, Place as At, Wanted};
+
+use crate::place::{PATIENCE, Place, all, events, next, offsets};
+
+fn wanted() -> Wanted {
+    Wanted {
+        max_unacked: 1_000,
+        ..Wanted::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_many_servers_append_has_one_order_on_all_of_them() {
+    let Some(place) = Place::database() else {
+        return;
+    };
+    let servers = [place.open().await, place.open().await, place.open().await];
+    let mut cursors = Vec::new();
+    for server in &servers {
+        let cursor = server.events.cursor(At::End, EventFilter::default()).await;
+        cursors.push(cursor.expect("a cursor"));
+    }
+    let mut writers = Vec::new();
+    for (number, server) in servers.iter().enumerate() {
+        let log = server.events.clone();
+        writers.push(tokio::spawn(async move {
+            for batch in 0..20 {
+                let first = number * 10_000 + batch * 20;
+                log.append(events(first, first + 20))
+                    .await
+                    .expect("there is room");
+                // The same from all of them, once.
+                log.append(events(100_000 + batch, 100_001 + batch))
+                    .await
+                    .expect("there is room");
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.expect("it appends");
+    }
+    let mut found = Vec::new();
+    for mut cursor in cursors {
+        let mut seen = Vec::new();
+        while seen.len() < 3 * 400 + 20 {
+            seen.extend(next(&mut cursor).await);
+        }
+        assert_eq!(offsets(&seen), (1..=1_220).collect::<Vec<_>>());
+        found.push(seen);
+    }
+    assert_eq!(found[0], found[1]);
+    assert_eq!(found[0], found[2]);
+    for server in servers {
+        assert_eq!(all(&server.events, At::Offset(1)).await, found[0]);
+        server.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_of_a_server_that_stands_still_is_served_by_another_and_the_first_is_refused() {
+    let Some(place) = Place::database() else {
+        return;
+    };
+    let (first, second) = (place.open().await, place.open().await);
+    first
+        .events
+        .open_group("g", "alice", 1, 3)
+        .await
+        .expect("there is room");
+    first
+        .events
+        .append(events(0, 10))
+        .await
+        .expect("there is room");
+    let mut still = first.events.consume("g", wanted());
+    let turn = still.next(10).await.expect("it goes on").epoch;
+    first.events.ack("g", 3, turn).await.expect("it is served");
+    // Nobody asks the first one for anything any more, as if its process stood still.
+    let mut other = second.events.consume("g", wanted());
+    let taking_over = async {
+        loop {
+            let told = other.next(10).await.expect("it goes on");
+            if !told.events.is_empty() {
+                return told;
+            }
+        }
+    };
+    let told = tokio::time::timeout(PATIENCE, taking_over)
+        .await
+        .expect("it takes over");
+    assert_eq!(offsets(&told.events), (4..=10).collect::<Vec<_>>());
+    assert!(told.epoch > turn);
+    // By either server.
+    for server in [&first, &second] {
+        let refused = server.events.ack("g", 9, turn).await;
+        assert!(matches!(refused, Err(GroupError::Stale(_))), "{refused:?}");
+        server
+            .events
+            .ack("g", 5, told.epoch)
+            .await
+            .expect("it is served");
+    }
+    let woken = still.next(10).await.expect("it goes on");
+    assert!(woken.standby && woken.events.is_empty(), "{woken:?}");
+    drop((still, other));
+    first.close().await;
+    second.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_by_way_of_another_server_is_heard_by_whoever_is_served() {
+    let Some(place) = Place::database() else {
+        return;
+    };
+    let (first, second) = (place.open().await, place.open().await);
+    first
+        .events
+        .open_group("g", "alice", 1, 3)
+        .await
+        .expect("there is room");
+    second
+        .events
+        .append(events(0, 3))
+        .await
+        .expect("there is room");
+    let mut consumer = first.events.consume("g", wanted());
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        seen.extend(offsets(
+            &consumer.next(10).await.expect("it goes on").events,
+        ));
+    }
+    second
+        .events
+        .fail("g", 2, 0, "no", 0)
+        .await
+        .expect("it is there");
+    let again = async {
+        loop {
+            let told = consumer.next(10).await.expect("it goes on");
+            if !told.events.is_empty() {
+                return offsets(&told.events);
+            }
+        }
+    };
+    let again = tokio::time::timeout(Duration::from_secs(30), again).await;
+    assert_eq!(again.expect("it comes again"), [2, 3]);
+    second.events.delete_group("g").await.expect("it is there");
+    let ended = async {
+        loop {
+            if let Err(error) = consumer.next(10).await {
+                return error;
+            }
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(30), ended).await;
+    assert_eq!(ended.expect("it ends"), GroupError::NotFound("g".into()));
+    drop(consumer);
+    first.close().await;
+    second.close().await;
+}

@@ -1,0 +1,349 @@
+//! Events over the wire, while the server is killed again and again: emitted by a client that repeats what was not answered,
+//! consumed by three groups whose clients know how far they are.
+//!
+//! `AMADEUS_EVENTS` says how many events; `cargo xtask events` runs it with a million.
+
+use std::time::Duration;
+
+use amadeus_proto::v1;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tonic::transport::Channel;
+use v1::graph_service_client::GraphServiceClient;
+use v1::nexus_service_client::NexusServiceClient;
+
+use crate::process::Process;
+
+type Client = NexusServiceClient<Channel>;
+
+/// Events of one batch, and times that the server is killed.
+const BATCH: usize = 250;
+const KILLS: usize = 4;
+
+/// Without anything new for this long the test has failed.
+const STUCK: Duration = Duration::from_secs(120);
+
+fn many() -> usize {
+    let given = std::env::var("AMADEUS_EVENTS").ok();
+    given.map_or(30_000, |given| given.parse().expect("a number"))
+}
+
+fn event(kind: &str, id: usize) -> v1::Event {
+    v1::Event {
+        id: id.to_string(),
+        r#type: kind.into(),
+        correlation_id: format!("c-{}", id % 10),
+        ..v1::Event::default()
+    }
+}
+
+async fn start(folder: &TempDir) -> (Process, Channel) {
+    let mut process = Process::start(folder.path(), &[], "");
+    let channel = process.ready().await;
+    let channel = channel.unwrap_or_else(|| panic!("it does not start:\n{}", process.tail()));
+    (process, channel)
+}
+
+/// Emits all events, each batch until it is answered. Tells how many are durable.
+async fn emit(many: usize, channel: watch::Receiver<Channel>, durable: watch::Sender<usize>) {
+    let mut first = 0;
+    while first < many {
+        let mut client = Client::new(channel.borrow().clone());
+        let (send, batches) = tokio::sync::mpsc::channel(4);
+        let feeding = tokio::spawn(async move {
+            for from in (first..many).step_by(BATCH) {
+                let ids = from..(from + BATCH).min(many);
+                let events = ids.map(|id| event("probe", id)).collect();
+                if send.send(v1::EmitEventsRequest { events }).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let batches = futures::stream::unfold(batches, |mut batches| async move {
+            let batch = batches.recv().await?;
+            Some((batch, batches))
+        });
+        if let Ok(replies) = client.emit_events(batches).await {
+            let mut replies = replies.into_inner();
+            while let Ok(Some(reply)) = replies.message().await {
+                first += reply.offsets.len();
+                durable.send_replace(first);
+            }
+        }
+        feeding.abort();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Consumes for a group from where this client is, again after each loss; the ids in the order of their places.
+async fn consume(group: String, many: usize, channel: watch::Receiver<Channel>) -> Vec<usize> {
+    let mut ids = Vec::with_capacity(many);
+    let mut next = 1;
+    while ids.len() < many {
+        let mut client = Client::new(channel.borrow().clone());
+        let asked = v1::SubscribeEventsRequest {
+            group: group.clone(),
+            types: vec!["probe".into()],
+            from_offset: Some(next),
+            max_unacked: 5_000,
+            ..v1::SubscribeEventsRequest::default()
+        };
+        if let Ok(messages) = client.subscribe_events(asked).await {
+            let mut messages = messages.into_inner();
+            while ids.len() < many
+                && let Ok(Some(message)) = messages.message().await
+            {
+                assert_eq!(message.lag, None);
+                for event in &message.events {
+                    assert!(event.offset >= next, "{} after {next}", event.offset);
+                    next = event.offset + 1;
+                    ids.push(event.id.parse().expect("a number"));
+                }
+                let ack = v1::AckEventsRequest {
+                    group: group.clone(),
+                    offset: next - 1,
+                    epoch: message.epoch,
+                    ..v1::AckEventsRequest::default()
+                };
+                // What is lost of it is said again with the next one, or by the place that the next stream begins at.
+                if message.epoch > 0 && next > 1 {
+                    let _ = client.ack_events(ack).await;
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_group_loses_an_event_or_has_one_twice_while_the_server_is_killed() {
+    let many = many();
+    let folder = TempDir::new().expect("a folder");
+    let (mut process, channel) = start(&folder).await;
+    let (show, shown) = watch::channel(channel);
+    let (tell, mut durable) = watch::channel(0);
+    let emitting = tokio::spawn(emit(many, shown.clone(), tell));
+    let groups: Vec<_> = (0..3)
+        .map(|number| tokio::spawn(consume(format!("g{number}"), many, shown.clone())))
+        .collect();
+    for kill in 1..=KILLS {
+        let due = many * kill / (KILLS + 1);
+        let reached = tokio::time::timeout(STUCK, durable.wait_for(|durable| *durable >= due));
+        reached.await.expect("it goes on").expect("it is told");
+        process.end().await;
+        let (again, channel) = start(&folder).await;
+        process = again;
+        show.send_replace(channel);
+    }
+    let all = async {
+        emitting.await.expect("it emits");
+        let mut orders = Vec::new();
+        for group in groups {
+            orders.push(group.await.expect("it consumes"));
+        }
+        orders
+    };
+    let patience = STUCK + Duration::from_millis(many as u64);
+    let orders = tokio::time::timeout(patience, all).await;
+    let orders = orders.unwrap_or_else(|_| panic!("it is stuck:\n{}", process.tail()));
+    // One client emitted them one batch after the other, so the order is known.
+    let expected: Vec<usize> = (0..many).collect();
+    for order in &orders {
+        assert_eq!(order.len(), many);
+        assert!(*order == expected, "an event is missing, or was sent twice");
+    }
+    process.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_reads_slows_nobody() {
+    let folder = TempDir::new().expect("a folder");
+    let (mut process, channel) = start(&folder).await;
+    let mut client = Client::new(channel.clone());
+    let asked = v1::SubscribeEventsRequest {
+        types: vec!["probe".into()],
+        ..v1::SubscribeEventsRequest::default()
+    };
+    // It is opened and never asked for a message.
+    let never_read = client
+        .subscribe_events(asked.clone())
+        .await
+        .expect("it opens");
+    let mut reading = client
+        .subscribe_events(asked)
+        .await
+        .expect("it opens")
+        .into_inner();
+    let (tell, _durable) = watch::channel(0);
+    let (_show, shown) = watch::channel(channel);
+    let emitting = tokio::spawn(emit(20_000, shown, tell));
+    let mut seen = 0;
+    while seen < 20_000 {
+        let message = tokio::time::timeout(STUCK, reading.message()).await;
+        let message = message.expect("it goes on").expect("it is well");
+        seen += message.expect("it does not end").events.len();
+    }
+    emitting.await.expect("it emits");
+    drop(never_read);
+    process.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_graph_does_is_told_once_from_the_first_who_asks_on() {
+    let folder = TempDir::new().expect("a folder");
+    let (mut process, channel) = start(&folder).await;
+    let mut graph = GraphServiceClient::new(channel.clone());
+    let mut client = Client::new(channel);
+    let put = |name: &str| v1::PutEntityRequest {
+        entity: Some(v1::Entity {
+            r#ref: Some(v1::EntityRef {
+                kind: "key".into(),
+                name: name.into(),
+            }),
+            ..v1::Entity::default()
+        }),
+        reason: "because".into(),
+        ..v1::PutEntityRequest::default()
+    };
+    graph.put_entity(put("before")).await.expect("it is put");
+    let asked = v1::SubscribeEventsRequest {
+        types: vec!["graph.*".into(), "liveness.*".into()],
+        from_offset: Some(1),
+        ..v1::SubscribeEventsRequest::default()
+    };
+    let mut told = client
+        .subscribe_events(asked.clone())
+        .await
+        .expect("it opens")
+        .into_inner();
+    graph.put_entity(put("after")).await.expect("it is put");
+    let service = |health: v1::Health| v1::RegisterServiceRequest {
+        service: Some(v1::Service {
+            name: "cart".into(),
+            health: health.into(),
+            ..v1::Service::default()
+        }),
+        ..v1::RegisterServiceRequest::default()
+    };
+    for health in [v1::Health::Up, v1::Health::Down] {
+        graph
+            .register_service(service(health))
+            .await
+            .expect("it is registered");
+    }
+    let expected = [
+        "graph.key.created key/after",
+        "graph.service.created service/cart",
+        "liveness.up service/cart",
+        "graph.service.updated service/cart",
+        "liveness.down service/cart",
+    ];
+    assert_eq!(names(&mut told, expected.len()).await, expected);
+    // After a kill it is told from where it was, and nothing twice.
+    process.end().await;
+    let (mut process, channel) = start(&folder).await;
+    let mut graph = GraphServiceClient::new(channel.clone());
+    let mut client = Client::new(channel);
+    graph.put_entity(put("last")).await.expect("it is put");
+    let mut told = client
+        .subscribe_events(asked)
+        .await
+        .expect("it opens")
+        .into_inner();
+    let again = names(&mut told, expected.len() + 1).await;
+    assert_eq!(again[..expected.len()], expected);
+    assert_eq!(again[expected.len()], "graph.key.created key/last");
+    process.end().await;
+}
+
+async fn names(
+    told: &mut tonic::Streaming<v1::SubscribeEventsResponse>,
+    many: usize,
+) -> Vec<String> {
+    let mut names = Vec::new();
+    while names.len() < many {
+        let message = tokio::time::timeout(STUCK, told.message()).await;
+        let message = message.expect("something comes").expect("it is well");
+        for event in message.expect("it does not end").events {
+            let entity = event.entity.unwrap_or_default();
+            names.push(format!("{} {}/{}", event.r#type, entity.kind, entity.name));
+        }
+    }
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_refused_by_its_field_and_ends_the_stream() {
+    let folder = TempDir::new().expect("a folder");
+    let (mut process, channel) = start(&folder).await;
+    let mut client = Client::new(channel);
+    let one = |event| v1::EmitEventRequest { event };
+    let refused = client.emit_event(one(Some(event("graph.x", 1)))).await;
+    let refused = refused.expect_err("it is the server's own");
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    let emitted = client
+        .emit_event(one(Some(event("a", 1))))
+        .await
+        .expect("it is fine");
+    let emitted = emitted.into_inner();
+    assert_eq!(
+        (emitted.offset, &*emitted.id, emitted.duplicate),
+        (1, "1", false)
+    );
+    let batch = |events| v1::EmitEventsRequest { events };
+    let batches = vec![
+        batch(vec![event("a", 1), event("a", 2)]),
+        batch(vec![event("a", 3), event("a b", 4)]),
+        batch(vec![event("a", 5)]),
+    ];
+    let replies = client.emit_events(futures::stream::iter(batches)).await;
+    let mut replies = replies.expect("it begins").into_inner();
+    let first = replies
+        .message()
+        .await
+        .expect("it is fine")
+        .expect("a reply");
+    assert_eq!((first.offsets, first.duplicates), (vec![1, 2], 1));
+    let refused = replies.message().await.expect_err("it is wrong");
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    assert!(refused.message().contains("events[1].type"), "{refused}");
+    for (asked, field) in [
+        (
+            v1::SubscribeEventsRequest {
+                from_offset: Some(1_000),
+                ..Default::default()
+            },
+            "from_offset",
+        ),
+        (
+            v1::SubscribeEventsRequest {
+                auto_ack: true,
+                ..Default::default()
+            },
+            "auto_ack",
+        ),
+        (
+            v1::SubscribeEventsRequest {
+                group: "a\nb".into(),
+                ..Default::default()
+            },
+            "group",
+        ),
+    ] {
+        let refused = client
+            .subscribe_events(asked)
+            .await
+            .expect_err("it is wrong");
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused}");
+        assert!(refused.message().contains(field), "{refused}");
+    }
+    let unknown = v1::SeekGroupRequest {
+        group: "g".into(),
+        offset: Some(1),
+        ..Default::default()
+    };
+    let refused = client.seek_group(unknown).await.expect_err("there is none");
+    assert_eq!(refused.code(), tonic::Code::NotFound);
+    process.end().await;
+}
