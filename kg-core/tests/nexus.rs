@@ -34,7 +34,7 @@ fn same(seed: u64, case: &Case, driven: &Driven, how: &str) {
     if driven.told != expected {
         let (told, wanted) = (lines(&driven.told), lines(&expected));
         for (is, wanted) in told.iter().zip(&wanted).filter(|(is, wanted)| is != wanted) {
-            println!("   is {is}\nwants {wanted}\n");
+            eprintln!("   is {is}\nwants {wanted}\n");
         }
         panic!("seed {seed}, {how}, of {case:#?}");
     }
@@ -44,7 +44,7 @@ fn same(seed: u64, case: &Case, driven: &Driven, how: &str) {
 #[test]
 fn ten_thousand_runs_end_as_the_oracle_says_however_steps_are_listed_and_wherever_they_are_lost() {
     let first = first_seed();
-    println!("NEXUS_SEED={first}");
+    eprintln!("NEXUS_SEED={first}");
     let mut seen = BTreeMap::<String, u64>::new();
     let mut crashes = 0;
     for seed in first..first + CASES {
@@ -64,7 +64,7 @@ fn ten_thousand_runs_end_as_the_oracle_says_however_steps_are_listed_and_whereve
             }
         }
     }
-    println!("{crashes} crashes, {seen:#?}");
+    eprintln!("{crashes} crashes, {seen:#?}");
     // What never happened was not tested.
     for state in [RunState::Succeeded, RunState::Failed, RunState::Cancelled] {
         assert!(seen.get(&format!("{state:?}")).is_some_and(|n| *n > 500));

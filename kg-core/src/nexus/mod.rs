@@ -10,10 +10,12 @@
 
 mod check;
 mod condition;
+mod difference;
 mod encode;
 mod journal;
 mod order;
 mod parameters;
+mod picture;
 mod plan;
 mod reference;
 mod run;
@@ -24,10 +26,12 @@ mod template;
 
 pub use check::{PatternFault, check};
 pub use condition::Condition;
+pub use difference::{Difference, differences};
 pub use encode::{BadLine, LINE_VERSION};
 pub use journal::{Failure, Line, What};
 pub use order::levels;
 pub use parameters::Parameters;
+pub use picture::picture;
 pub use plan::{Call, Plan, PlannedStep};
 pub use reference::{Element, Found, Lookup, Reference, Root, RunFact};
 pub use run::{Command, Next, Run, RunFacts, StepStatus, WrongLine};

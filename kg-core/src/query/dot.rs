@@ -12,7 +12,9 @@ pub fn dot(picture: &Picture) -> String {
     );
     // Writing to a String does not fail.
     for node in &picture.nodes {
-        let label = if node.key.is_service() {
+        let label = if let Some(step) = &node.step {
+            step.label(node.key.name.as_str())
+        } else if node.key.is_service() {
             node.key.name.to_string()
         } else {
             node.key.to_string()
@@ -28,9 +30,11 @@ pub fn dot(picture: &Picture) -> String {
     for edge in &picture.edges {
         let from = quoted(&picture.nodes[edge.from].key.to_string());
         let to = quoted(&picture.nodes[edge.to].key.to_string());
-        let _ = match edge.label.as_str() {
-            "depends_on" => writeln!(out, "    {from} -> {to};"),
-            label => writeln!(out, "    {from} -> {to} [label={}];", quoted(label)),
+        let _ = if picture.is_plain(edge) {
+            writeln!(out, "    {from} -> {to};")
+        } else {
+            let label = quoted(edge.label.as_str());
+            writeln!(out, "    {from} -> {to} [label={label}];")
         };
     }
     out.push_str("}\n");
@@ -39,7 +43,11 @@ pub fn dot(picture: &Picture) -> String {
 
 fn look(node: &PictureNode) -> String {
     let mut styles = Vec::new();
-    if node.key.is_service() {
+    let colors = node.step.as_ref().and_then(|step| step.colors());
+    if colors.is_some() {
+        styles.push("filled");
+    }
+    if node.key.is_service() || node.step.is_some() {
         styles.push("rounded");
     }
     if node.placeholder {
@@ -51,6 +59,9 @@ fn look(node: &PictureNode) -> String {
     }
     if !styles.is_empty() {
         let _ = write!(out, ", style=\"{}\"", styles.join(","));
+    }
+    if let Some((fill, line)) = colors {
+        let _ = write!(out, ", fillcolor=\"#{fill:06x}\", color=\"#{line:06x}\"");
     }
     match node.health {
         Health::Degraded => out.push_str(", color=\"#b58900\""),

@@ -40,7 +40,7 @@ pub use dot::dot;
 pub use error::QueryError;
 pub use mermaid::mermaid;
 pub use patterns::patterns_using;
-pub use picture::{Picture, PictureEdge, PictureNode, View, kind_of_section, picture};
+pub use picture::{Picture, PictureEdge, PictureNode, StepLook, View, kind_of_section, picture};
 pub use prune::{Idle, prune};
 pub use reach::{Hit, Question, Reached, reach};
 pub use search::{Matches, search};

@@ -8,7 +8,9 @@ use super::subgraph::{Subgraph, between};
 use crate::error::Fault;
 use crate::limits::PICTURE_ENTITIES;
 use crate::model::{EntityId, EntityRef, Health, Kind, Label};
+use crate::nexus::StepState;
 use crate::snapshot::Snapshot;
+use std::sync::Arc;
 
 /// What is to be seen.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +36,7 @@ pub struct Picture {
     pub edges: Vec<PictureEdge>,
 }
 
-/// One entity of a picture.
+/// One entity of a picture, or one step of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PictureNode {
     /// Which.
@@ -45,6 +47,42 @@ pub struct PictureNode {
     pub health: Health,
     /// Whether it only stands for a service that has not registered.
     pub placeholder: bool,
+    /// What it is as a step, where it is one.
+    pub step: Option<StepLook>,
+}
+
+/// A step, as it is drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepLook {
+    /// Its type.
+    pub kind: Arc<str>,
+    /// How it is doing, where a run is drawn.
+    pub state: Option<StepState>,
+}
+
+impl StepLook {
+    /// What is written on it.
+    #[must_use]
+    pub fn label(&self, id: &str) -> String {
+        match self.state {
+            Some(state) => format!("{id} ({}): {}", self.kind, state.as_str()),
+            None => format!("{id} ({})", self.kind),
+        }
+    }
+
+    /// How it is filled and lined, as `0xrrggbb`; as everything else is, where there is no run.
+    #[must_use]
+    pub fn colors(&self) -> Option<(u32, u32)> {
+        Some(match self.state? {
+            StepState::Pending => (0xff_ffff, 0x99_99aa),
+            StepState::Running => (0xe4_eefa, 0x26_8bd2),
+            StepState::Retrying => (0xfd_f3d0, 0xb5_8900),
+            StepState::Succeeded => (0xe3_f4e1, 0x4f_9a3a),
+            StepState::Failed | StepState::CompensationFailed => (0xfb_e0de, 0xcb_4b16),
+            StepState::Skipped | StepState::Cancelled => (0xee_eeee, 0xaa_aaaa),
+            StepState::Compensating | StepState::Compensated => (0xec_e6f8, 0x6c_71c4),
+        })
+    }
 }
 
 /// One relation of a picture.
@@ -88,22 +126,33 @@ pub fn picture(snapshot: &Snapshot, view: &View) -> Result<Picture, QueryError> 
 }
 
 impl Picture {
+    /// Whether a line needs no words: a dependency, or the one relation that there is between steps.
+    #[must_use]
+    pub fn is_plain(&self, edge: &PictureEdge) -> bool {
+        edge.label.as_str() == "depends_on" || self.nodes[edge.from].step.is_some()
+    }
+
     /// The picture as JSON: `{"edges": [{"from", "relation", "to"}], "nodes": [{"category", "health", "id", "kind",
-    /// "name", "placeholder"}]}`, laid out for people.
+    /// "name", "placeholder"}]}`, laid out for people. A step also has its "type" and its "state".
     #[must_use]
     pub fn json(&self) -> String {
         let nodes: Vec<serde_json::Value> = self
             .nodes
             .iter()
             .map(|node| {
-                serde_json::json!({
+                let mut told = serde_json::json!({
                     "id": node.key.to_string(),
                     "kind": node.key.kind.as_str(),
                     "name": node.key.name.as_str(),
                     "category": node.category,
                     "health": node.health.as_str(),
                     "placeholder": node.placeholder,
-                })
+                });
+                if let Some(step) = &node.step {
+                    told["type"] = step.kind.as_ref().into();
+                    told["state"] = step.state.map(StepState::as_str).into();
+                }
+                told
             })
             .collect();
         let edges: Vec<serde_json::Value> = self
@@ -137,6 +186,7 @@ fn draw(part: &Subgraph) -> Picture {
             },
             health: entity.service().map_or(Health::Unknown, |body| body.health),
             placeholder: entity.is_placeholder(),
+            step: None,
         })
         .collect();
     let place = |key: &EntityRef| nodes.binary_search_by(|node| node.key.cmp(key)).ok();

@@ -325,6 +325,7 @@ impl Oracle {
                 category,
                 health: service(node).map_or(Health::Unknown, |body| body.health),
                 placeholder: node.body == Body::Placeholder,
+                step: None,
             }
         };
         Picture {

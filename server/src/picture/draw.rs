@@ -108,7 +108,9 @@ fn laid_out(picture: &Picture, plan: &Plan, care: Care) -> String {
 }
 
 fn element(node: &PictureNode) -> Element {
-    let text = if node.key.is_service() {
+    let text = if let Some(step) = &node.step {
+        step.label(node.key.name.as_str())
+    } else if node.key.is_service() {
         node.key.name.to_string()
     } else {
         node.key.to_string()
@@ -126,6 +128,11 @@ fn element(node: &PictureNode) -> Element {
     } else {
         0x3344_55ff
     };
+    // Of an opaque color the last byte is full.
+    let colors = node.step.as_ref().and_then(|step| step.colors());
+    let (fill, line) = colors.map_or((fill, line), |(fill, line)| {
+        (fill << 8 | 0xff, line << 8 | 0xff)
+    });
     let look = StyleAttr::new(Color::new(line), 1, Some(Color::new(fill)), 4, 14);
     #[expect(
         clippy::cast_precision_loss,

@@ -70,10 +70,14 @@ pub(super) fn plan(picture: &Picture) -> Plan {
     for edge in &picture.edges {
         let (from, to) = (place[edge.from], place[edge.to]);
         let labels = pairs.entry((from.min(to), from.max(to))).or_default();
+        let label = match picture.is_plain(edge) {
+            true => PLAIN,
+            false => edge.label.as_str(),
+        };
         if to < from {
-            labels.to_left.insert(edge.label.as_str());
+            labels.to_left.insert(label);
         } else {
-            labels.to_right.insert(edge.label.as_str());
+            labels.to_right.insert(label);
         }
     }
     let mut node = vec![0; place.len()];
@@ -110,6 +114,9 @@ pub(super) fn plan(picture: &Picture) -> Plan {
     }
 }
 
+/// The label of what needs no words.
+const PLAIN: &str = "depends_on";
+
 /// What the relations between two nodes say, by direction.
 #[derive(Default)]
 struct Labels<'a> {
@@ -119,7 +126,7 @@ struct Labels<'a> {
 
 impl Labels<'_> {
     fn text(&self) -> String {
-        let dependency = |labels: &BTreeSet<&str>| labels.iter().all(|l| *l == "depends_on");
+        let dependency = |labels: &BTreeSet<&str>| labels.iter().all(|l| *l == PLAIN);
         if dependency(&self.to_left) && dependency(&self.to_right) {
             return String::new();
         }

@@ -28,6 +28,7 @@ fn node(kind: &str, name: &str) -> PictureNode {
         category: String::new(),
         health: Health::Unknown,
         placeholder: false,
+        step: None,
     }
 }
 

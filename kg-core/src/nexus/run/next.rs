@@ -62,6 +62,13 @@ impl Run {
     /// What is to be done now. Cost: what can be decided or begun; a run that is ending looks at each step once.
     #[must_use]
     pub fn next(&self, now_ms: u64) -> Next {
+        self.next_without(now_ms, &|_| false)
+    }
+
+    /// The same, but no attempt of a step that is `held` begins, and it takes nobody's room: one that waits for a place of its
+    /// class must not keep others from beginning.
+    #[must_use]
+    pub fn next_without(&self, now_ms: u64, held: &dyn Fn(usize) -> bool) -> Next {
         // A clock that went back does not bring back time that has passed.
         let now_ms = now_ms.max(self.time_ms);
         match (self.state, self.ending(now_ms)) {
@@ -72,7 +79,7 @@ impl Run {
                 self.drain(&ending, now_ms)
             }
             (RunState::Queued | RunState::Running, Some(ending)) => close(self, &ending),
-            (RunState::Running, None) if self.unsettled > 0 => self.go_on(now_ms),
+            (RunState::Running, None) if self.unsettled > 0 => self.go_on(now_ms, held),
             (RunState::Running, None) => self.finish(),
         }
     }
@@ -101,7 +108,7 @@ impl Run {
             .is_some_and(|deadline| deadline <= now_ms)
     }
 
-    fn go_on(&self, now_ms: u64) -> Next {
+    fn go_on(&self, now_ms: u64, held: &dyn Fn(usize) -> bool) -> Next {
         let mut commands = Vec::new();
         for (rank, decision) in &self.decided {
             let step = self.plan.by_id[*rank];
@@ -118,7 +125,7 @@ impl Run {
             }
         }
         if commands.is_empty() {
-            commands = self.starts(now_ms);
+            commands = self.starts(now_ms, held);
         }
         Next {
             commands,
@@ -127,17 +134,18 @@ impl Run {
     }
 
     /// Attempts that there is room for: first those that a takeover interrupted, then by id.
-    fn starts(&self, now_ms: u64) -> Vec<Command> {
+    fn starts(&self, now_ms: u64, held: &dyn Fn(usize) -> bool) -> Vec<Command> {
         let room = self.plan.max_parallel.saturating_sub(self.under_way);
         if room == 0 {
             return Vec::new();
         }
-        let mut ranks: Vec<usize> = self.again.iter().copied().take(room).collect();
-        let due = self
-            .due
-            .range(..=(now_ms, usize::MAX))
-            .map(|(_, rank)| *rank);
-        let mut others: Vec<usize> = self.ready.iter().copied().take(room).chain(due).collect();
+        let free = |rank: &usize| !held(self.plan.by_id[*rank]);
+        let again = self.again.iter().copied().filter(free);
+        let mut ranks: Vec<usize> = again.take(room).collect();
+        let ready = self.ready.iter().copied().filter(free).take(room);
+        let due = self.due.range(..=(now_ms, usize::MAX));
+        let due = due.map(|(_, rank)| *rank).filter(free);
+        let mut others: Vec<usize> = ready.chain(due).collect();
         others.sort_unstable();
         others.truncate(room - ranks.len());
         ranks.append(&mut others);

@@ -259,6 +259,19 @@ fn an_attempt_is_given_what_is_left_of_its_step_and_its_run() {
 }
 
 #[test]
+fn a_step_that_waits_for_its_class_takes_nobodys_room() {
+    let hand = Hand::of(
+        r#"{"max_parallel":1,"steps":[{"id":"a","type":"pass"},{"id":"b","type":"pass"}]}"#,
+    );
+    let first = |next: Next| match next.commands.as_slice() {
+        [Command::Start { step, .. }] => *step,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(first(hand.run.next(hand.now)), 0);
+    assert_eq!(first(hand.run.next_without(hand.now, &|step| step == 0)), 1);
+}
+
+#[test]
 fn elements_that_are_done_stay_done_through_another_attempt() {
     let mut hand = Hand::of(
         r#"{"steps":[{"id":"m","type":"map","parameters":{"items":[1,2],"step":{"type":"pass","parameters":{"x":"${item}"}}},
