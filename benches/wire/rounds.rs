@@ -119,6 +119,22 @@ impl Ask {
         self.figure(case, (unit, Better::Higher), ours, rival, bound);
     }
 
+    /// Tells a rate of ours that has a bound and no rival.
+    pub fn bounded(&self, case: &str, unit: &str, ours: (&str, f64), bound: f64) {
+        Line::Figure(Figure {
+            question: self.question.to_owned(),
+            case: case.to_owned(),
+            unit: unit.to_owned(),
+            better: Better::Higher,
+            ours_name: ours.0.to_owned(),
+            ours: ours.1,
+            rival: String::new(),
+            rival_value: None,
+            bound: Some(bound),
+        })
+        .print();
+    }
+
     /// Tells a time of ours beside a rival's, in nanoseconds.
     pub fn time(&self, case: &str, ours: (&str, f64), rival: (&str, f64), bound: Option<f64>) {
         self.figure(case, ("ns", Better::Lower), ours, rival, bound);

@@ -89,6 +89,19 @@ impl Server {
             .map_err(|why| format!("{why}; Debian has it as `etcd-server`"))
     }
 
+    /// Redis alone, which syncs what it was told before it answers.
+    pub fn redis() -> Result<Self, String> {
+        let (place, at) = (folder(), free());
+        let mut command = Command::new("redis-server");
+        command
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+            .args(["--appendfsync", "always", "--port", &at.port().to_string()])
+            .arg("--dir")
+            .arg(place.path());
+        Self::start(command, at, place)
+            .map_err(|why| format!("{why}; Debian has it as `redis-server`"))
+    }
+
     /// The tonic server of [`super::ready_made`], which answers with this.
     pub fn ready_made(reply: &[u8]) -> Result<Self, String> {
         let (place, at) = (folder(), free());

@@ -1,5 +1,5 @@
 //! The long forms of tests that `cargo xtask test` runs for a moment: the real server under clients whose answers must have
-//! one order, under a crowd of watchers, and standing still.
+//! one order, under a crowd of watchers, under very many events, and standing still.
 
 use clap::Args;
 
@@ -43,6 +43,17 @@ pub struct Siege {
     seed: Option<u64>,
 }
 
+/// How many are emitted.
+#[derive(Args)]
+pub struct Events {
+    /// Events, consumed by three groups, with kills of the server between them
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u32,
+    /// Build and drive the release binary
+    #[arg(long)]
+    release: bool,
+}
+
 /// How long it stands.
 #[derive(Args)]
 pub struct Stop {
@@ -63,6 +74,13 @@ pub fn crowd(wanted: &Crowd) -> Tally {
     let settings = [("AMADEUS_CROWD_WATCHERS", wanted.watchers.to_string())];
     let title = "A crowd of watchers";
     run(title, "faults", "crowd::", wanted.release, &settings)
+}
+
+/// Emits very many events while the server is killed.
+pub fn events(wanted: &Events) -> Tally {
+    let settings = [("AMADEUS_EVENTS", wanted.events.to_string())];
+    let title = "Very many events, three groups, and a server that is killed";
+    run(title, "events", "wire::no_group", wanted.release, &settings)
 }
 
 /// Stops a server under its clients.

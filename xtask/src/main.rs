@@ -55,6 +55,8 @@ enum Command {
     Linearize(long::Linearize),
     /// Ten thousand watchers at once: each gets every change once, and what one costs
     Crowd(long::Crowd),
+    /// A million events and three groups, while the server is killed: none is lost, none comes twice, and the order stays
+    Events(long::Events),
     /// The real server stopped under its clients for longer than every timeout, and then going on
     Stop(long::Stop),
     /// Three servers on one PostgreSQL, which all fail at random, as do Redis and the ways between them, while clients write
@@ -105,6 +107,7 @@ fn main() -> ExitCode {
         Command::Chaos(wanted) => faults::chaos(&wanted),
         Command::Linearize(wanted) => long::linearize(&wanted),
         Command::Crowd(wanted) => long::crowd(&wanted),
+        Command::Events(wanted) => long::events(&wanted),
         Command::Stop(wanted) => long::stop(&wanted),
         Command::Siege(wanted) => long::siege(&wanted),
         Command::Fuzz(wanted) => fuzz::run(&wanted),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amadeus::auth::Caller;
-use amadeus::events::Events;
+use amadeus::events::{Events, Keep};
+use amadeus::hints::Hints;
 use amadeus::metrics::Metrics;
 use amadeus::nexus::Runs;
 use amadeus::nexus::owner::Owners;
@@ -109,12 +110,14 @@ impl Bench {
 }
 
 async fn runs(server: &Server, scripted: &Scripted, opened: &Opened, with: &With) -> Runs {
+    let events = Events::open(opened, Keep::default(), Hints::default()).await;
+    let (events, _) = events.expect("they open");
     Runs::new(Parts {
         rows: RunRows::open(opened).await.expect("they open"),
         kinds: scripted.kinds(),
         world: World {
             graph: server.context.clone(),
-            events: Events::default(),
+            events,
         },
         owners: Owners::trusted(),
         metrics: Arc::new(Metrics::new().expect("the names differ")),
