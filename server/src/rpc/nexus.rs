@@ -33,13 +33,11 @@ impl Service {
     /// The service.
     #[must_use]
     pub fn new(context: Arc<Context>, runs: Runs, events: Events) -> Self {
-        let types = Arc::new(runs.types());
         Self {
             types: Arc::new(runs.types()),
             context,
             runs,
             events,
-            types,
         }
     }
 }
