@@ -499,7 +499,7 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
             context.clone(),
         ))
         .add_service(
-            QueryServiceServer::new(QueryRpc::new(context.clone()))
+            QueryServiceServer::new(QueryRpc::new(context.clone()).drawing(runs.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),
         )
         .add_service(

@@ -21,9 +21,10 @@ use std::time::Duration;
 use amadeus_proto::v1;
 use dashmap::{DashMap, Entry};
 use futures::FutureExt as _;
+use kg_core::commit::Held;
 use kg_core::error::Refusal;
 use kg_core::model::{EntityRef, Kind, Name, Object};
-use kg_core::nexus::{RunState, StepTypes};
+use kg_core::nexus::{Difference, Failure, Run, RunState, StepTypes};
 use prost::Message as _;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::OwnedSemaphorePermit;
@@ -38,6 +39,7 @@ pub use watch::{Watch, Watched};
 use super::announcer::{Announcer, News};
 use super::owner::Owners;
 use super::places::Places;
+use super::replay::{Replay, differences};
 use super::rows::{
     AT_ONCE, About, Begun, Cancel, LEASE, NewRun, OwnerId, RunFilter, RunId, RunRow, RunRows,
     RunRowsError, Statistics,
@@ -105,6 +107,14 @@ pub(crate) struct Inner {
     /// Why the rows could not be reached last time, if they could not.
     fault: Mutex<Option<String>>,
     keeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A run as its journal tells it.
+pub struct Recorded {
+    /// What is known of it from its beginning.
+    pub about: Arc<About>,
+    /// The fold of its journal.
+    pub run: Run,
 }
 
 /// A run that somebody wants.
@@ -362,6 +372,50 @@ impl Runs {
             kept.map(|kept| Live::of(&kept, &self.types()).map(|live| live.view_at(&kept.row)));
         view.transpose()
             .map_err(|error| status::internal("reading a run", &error))
+    }
+
+    /// The fold of a run's journal, to be carried out again.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn recorded(&self, id: &str) -> Result<Option<Recorded>, Status> {
+        let live = match self.live(id) {
+            Some(live) => Some(live),
+            None => {
+                let kept = self.0.rows.get(id).await.map_err(status::runs)?;
+                let folded = kept.map(|kept| Live::of(&kept, &self.types()));
+                folded
+                    .transpose()
+                    .map_err(|error| status::internal("reading a run", &error))?
+            }
+        };
+        Ok(live.map(|live| Recorded {
+            about: live.about.clone(),
+            run: live.fold(),
+        }))
+    }
+
+    /// A run as it would have been on this state of the graph, and what differs from what was recorded.
+    ///
+    /// # Errors
+    /// As [`Replay::of`]; UNAUTHENTICATED and PERMISSION_DENIED where its owner may no longer.
+    pub async fn replay(
+        &self,
+        recorded: &Recorded,
+        at: &Held,
+    ) -> Result<(Run, Vec<Difference>), Failure> {
+        let about = &recorded.about;
+        let owner = self.0.owners.caller(&about.owner, &about.actor).await?;
+        let replay = Replay {
+            kinds: &self.0.kinds,
+            real: &self.0.world.graph,
+            events: &self.0.world.events,
+            at,
+            caller: &owner,
+        };
+        let replayed = replay.of(&recorded.run).await?;
+        let differences = differences(&recorded.run, &replayed);
+        Ok((replayed, differences))
     }
 
     /// What the rows say of a run, without its journal.

@@ -93,7 +93,7 @@ impl Context {
     }
 
     /// A revision above the head either exists in the log, and is on its way here, or does not exist.
-    async fn at_exact(&self, revision: u64, metadata: &MetadataMap) -> Result<Held, Status> {
+    pub(super) async fn at_exact(&self, revision: u64, metadata: &MetadataMap) -> Result<Held, Status> {
         if revision > self.graph.revisions().0 && self.ask_log(metadata).await? >= revision {
             self.at_least(revision, metadata).await?;
         }
@@ -113,7 +113,7 @@ impl Context {
     }
 }
 
-fn wait_until(metadata: &MetadataMap) -> Instant {
+pub(super) fn wait_until(metadata: &MetadataMap) -> Instant {
     deadline(metadata).unwrap_or_else(|| Instant::now() + Duration::from_secs(WAIT_SECONDS))
 }
 

@@ -3,7 +3,10 @@
 mod check;
 mod events;
 mod patterns;
+mod replay;
 mod runs;
+
+pub(super) use runs::seen_run;
 
 use std::sync::Arc;
 
@@ -127,7 +130,7 @@ impl NexusService for Service {
         &self,
         request: Request<v1::ReplayRunRequest>,
     ) -> Result<Response<v1::ReplayRunResponse>, Status> {
-        runs::replay_run(self, request).await
+        replay::replay_run(self, request).await
     }
 
     async fn emit_event(

@@ -6,6 +6,10 @@ mod bytes;
 #[path = "../rpc/harness.rs"]
 #[allow(dead_code, reason = "of the harness only its graph is used")]
 mod harness;
+mod killed;
+#[path = "../faults/process.rs"]
+#[allow(dead_code, reason = "no test here asks for a signal or a failpoint")]
+mod process;
 mod rows;
 mod runner;
 mod scripted;
