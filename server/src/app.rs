@@ -365,12 +365,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let stopping = app.part(STOPPING)?;
     let mut calls = tokio::spawn(serve_calls(
         grpc,
-        (*app.part(CONTEXT)?).clone(),
+        Behind {
+            context: (*app.part(CONTEXT)?).clone(),
+            runs: runs.clone(),
+            events: events.clone(),
+        },
         &metrics,
         health_service,
         &access,
-        QueryRpc::new((*app.part(CONTEXT)?).clone()).drawing(runs.clone()),
-        NexusRpc::new((*app.part(CONTEXT)?).clone(), runs.clone(), events.clone()),
         args,
         (*stopping).clone(),
     )?);
@@ -446,18 +448,28 @@ impl Running {
     }
 }
 
+/// What the services work with.
+struct Behind {
+    context: Arc<Context>,
+    runs: Runs,
+    events: Events,
+}
+
 /// The gRPC side as a future that ends when `stopping` has begun and the last call has ended.
 fn serve_calls<H: tonic_health::pb::health_server::Health>(
     incoming: Door,
-    context: Arc<Context>,
+    behind: Behind,
     metrics: &Arc<Metrics>,
     health: tonic_health::pb::health_server::HealthServer<H>,
     access: &Access,
-    query: QueryRpc,
-    nexus: NexusRpc,
     args: &ServeArgs,
     stopping: Shutdown,
 ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<H>, ServeError> {
+    let Behind {
+        context,
+        runs,
+        events,
+    } = behind;
     let describing = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -486,12 +498,18 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
                 .max_decoding_message_size(MESSAGE_BYTES),
             context.clone(),
         ))
-        .add_service(QueryServiceServer::new(query).max_decoding_message_size(MESSAGE_BYTES))
+        .add_service(
+            QueryServiceServer::new(QueryRpc::new(context.clone()).drawing(runs.clone()))
+                .max_decoding_message_size(MESSAGE_BYTES),
+        )
         .add_service(
             LivenessServiceServer::new(LivenessRpc::new(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),
         )
-        .add_service(NexusServiceServer::new(nexus).max_decoding_message_size(MESSAGE_BYTES))
+        .add_service(
+            NexusServiceServer::new(NexusRpc::new(context.clone(), runs, events))
+                .max_decoding_message_size(MESSAGE_BYTES),
+        )
         .add_service(
             AuthServiceServer::new(access.auth_rpc(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),
