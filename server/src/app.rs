@@ -365,11 +365,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let stopping = app.part(STOPPING)?;
     let mut calls = tokio::spawn(serve_calls(
         grpc,
-        (*app.part(CONTEXT)?).clone(),
+        &runs,
         &metrics,
         health_service,
         &access,
-        NexusRpc::new((*app.part(CONTEXT)?).clone(), runs.clone(), events.clone()),
         args,
         (*stopping).clone(),
     )?);
@@ -448,11 +447,10 @@ impl Running {
 /// The gRPC side as a future that ends when `stopping` has begun and the last call has ended.
 fn serve_calls<H: tonic_health::pb::health_server::Health>(
     incoming: Door,
-    context: Arc<Context>,
+    runs: &Runs,
     metrics: &Arc<Metrics>,
     health: tonic_health::pb::health_server::HealthServer<H>,
     access: &Access,
-    nexus: NexusRpc,
     args: &ServeArgs,
     stopping: Shutdown,
 ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<H>, ServeError> {
@@ -470,6 +468,11 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
             Some(describing().build_v1alpha().map_err(wrong)?),
         ),
     };
+    let World {
+        graph: context,
+        events,
+    } = runs.world().clone();
+    let nexus = NexusRpc::new(context.clone(), runs.clone(), events);
     let router = tonic::transport::Server::builder()
         .layer(CallLayer::new(metrics))
         .layer(access.gate(args))

@@ -33,7 +33,6 @@ impl Service {
     pub fn new(context: Arc<Context>, runs: Runs, events: Events) -> Self {
         let types = Arc::new(runs.types());
         Self {
-            types: Arc::new(runs.types()),
             context,
             runs,
             events,
