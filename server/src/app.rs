@@ -472,6 +472,7 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
         graph: context,
         events,
     } = runs.world().clone();
+    let query = QueryRpc::new(context.clone()).drawing(runs.clone());
     let nexus = NexusRpc::new(context.clone(), runs.clone(), events);
     let router = tonic::transport::Server::builder()
         .layer(CallLayer::new(metrics))
@@ -487,10 +488,7 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
                 .max_decoding_message_size(MESSAGE_BYTES),
             context.clone(),
         ))
-        .add_service(
-            QueryServiceServer::new(QueryRpc::new(context.clone()))
-                .max_decoding_message_size(MESSAGE_BYTES),
-        )
+        .add_service(QueryServiceServer::new(query).max_decoding_message_size(MESSAGE_BYTES))
         .add_service(
             LivenessServiceServer::new(LivenessRpc::new(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),

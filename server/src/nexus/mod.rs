@@ -7,6 +7,7 @@ pub mod owner;
 pub mod places;
 pub mod pool;
 pub mod reflection;
+pub mod replay;
 pub mod rows;
 pub mod runs;
 pub mod step;

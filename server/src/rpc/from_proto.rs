@@ -19,6 +19,7 @@ use amadeus_proto::v1;
 use kg_core::error::Fault;
 use kg_core::limits::{REASON_BYTES, REQUEST_ID_BYTES};
 use kg_core::model::{EntityRef, Health, Kind, Label, Name, Path, RelationKey};
+use kg_core::nexus::StepState;
 use kg_core::query::Direction;
 
 /// Why a message was not let in.
@@ -188,6 +189,24 @@ pub fn health(field: &str, number: i32) -> Result<Health, Fault> {
         v1::Health::Degraded => Health::Degraded,
         v1::Health::Down => Health::Down,
     })
+}
+
+/// How a step is doing.
+#[must_use]
+pub fn step_state(state: v1::StepState) -> StepState {
+    use v1::StepState as S;
+    match state {
+        S::Unspecified | S::StepPending => StepState::Pending,
+        S::StepRunning => StepState::Running,
+        S::StepRetrying => StepState::Retrying,
+        S::StepSucceeded => StepState::Succeeded,
+        S::StepFailed => StepState::Failed,
+        S::StepSkipped => StepState::Skipped,
+        S::StepCancelled => StepState::Cancelled,
+        S::StepCompensating => StepState::Compensating,
+        S::StepCompensated => StepState::Compensated,
+        S::StepCompensationFailed => StepState::CompensationFailed,
+    }
 }
 
 /// The id and the reason that a write came with.

@@ -5,6 +5,8 @@ mod events;
 mod patterns;
 mod runs;
 
+pub(super) use runs::seen_run;
+
 use std::sync::Arc;
 
 use amadeus_proto::v1;
@@ -31,12 +33,10 @@ impl Service {
     /// The service.
     #[must_use]
     pub fn new(context: Arc<Context>, runs: Runs, events: Events) -> Self {
-        let types = Arc::new(runs.types());
         Self {
             context,
             runs,
             events,
-            types,
         }
     }
 }

@@ -16,16 +16,23 @@ use v1::query_service_server::QueryService;
 
 use super::context::Context;
 use super::{freshness, status};
+use crate::nexus::Runs;
 
 /// The service, over what all services share.
 #[derive(Clone)]
-pub struct Service(Arc<Context>);
+pub struct Service(Arc<Context>, Option<Runs>);
 
 impl Service {
     /// The service.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
-        Self(context)
+        Self(context, None)
+    }
+
+    /// The same, which draws runs as well.
+    #[must_use]
+    pub fn drawing(self, runs: Runs) -> Self {
+        Self(self.0, Some(runs))
     }
 }
 
@@ -140,7 +147,7 @@ impl QueryService for Service {
         &self,
         request: Request<v1::VisualizeRequest>,
     ) -> Result<Response<v1::VisualizeResponse>, Status> {
-        self.0.visualize(request).await
+        self.0.visualize(self.1.as_ref(), request).await
     }
 
     async fn generate_docs(

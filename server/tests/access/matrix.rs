@@ -265,8 +265,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ),
     ("NexusService/GetRun", r#"{"runId":"{run}"}"#, RUN),
     ("NexusService/ListRuns", "{}", LIST),
-    // It has ended, and stays as it is.
-    ("NexusService/CancelRun", r#"{"runId":"{run}"}"#, "UDOOOUUN"),
+    // It has ended, and stays as it is. Another's run is ended by operators.
+    ("NexusService/CancelRun", r#"{"runId":"{run}"}"#, "UDDOOUUN"),
     ("NexusService/WatchRun", r#"{"runId":"{run}"}"#, RUN),
     ("NexusService/ReplayRun", r#"{"runId":"{run}"}"#, RUN),
     (

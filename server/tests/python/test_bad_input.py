@@ -89,6 +89,9 @@ def commit(*mutations, pre=(), **fields):
     return GRAPH + "Commit", {"preconditions": list(pre), "mutations": list(mutations), **fields}
 
 
+NEXUS = "amadeus.v1.NexusService/"
+
+
 def query(name, **fields):
     return QUERY + name, fields
 
@@ -260,6 +263,29 @@ CASES = [
     ("restoring nothing", (ADMIN + "Restore", {}), INVALID, "id"),
     ("restoring an unknown backup", (ADMIN + "Restore", {"id": "00000000000000000000"}), (MISSING, INVALID), "id", "backup"),
     ("restoring a path", (ADMIN + "Restore", {"id": "../../etc/passwd"}), (MISSING, INVALID), "id", "backup"),
+    # Patterns, runs, events.
+    ("no pattern at all", (NEXUS + "RegisterPattern", {}), INVALID, "pattern"),
+    ("a pattern without a name", (NEXUS + "RegisterPattern", {"pattern": {}}), INVALID, "pattern.name"),
+    ("a step without an id", (NEXUS + "RegisterPattern", {"pattern": {"name": "p", "steps": [{"type": "pass"}]}}), INVALID, "pattern.steps[0].id"),
+    ("a step of no known type", (NEXUS + "RegisterPattern", {"pattern": {"name": "p", "steps": [{"id": "a", "type": "dance"}]}}), INVALID, "pattern.steps[0].type"),
+    ("an unknown join", (NEXUS + "RegisterPattern", field(1, field(1, b"p") + field(8, field(1, b"a") + field(15, 9)))), INVALID, "join"),
+    ("a retry that grows backwards", (NEXUS + "RegisterPattern", {"pattern": {"name": "p", "steps": [{"id": "a", "type": "pass", "retry": {"multiplier": 0.5}}]}}), INVALID, "pattern.steps[0].retry.multiplier"),
+    ("an input of no type", (NEXUS + "RegisterPattern", {"pattern": {"name": "p", "inputs": [{"name": "a", "type": "word"}]}}), INVALID, "pattern.inputs[0].type"),
+    ("a pattern that a faulty write puts", (GRAPH + "PutEntity", {"entity": {"ref": ref("pattern/p"), "pattern": {"name": "p", "classes": {"slow": 0}}}}), INVALID, "classes.slow"),
+    ("validating nothing", (NEXUS + "ValidatePattern", {}), INVALID, "pattern"),
+    ("an unknown pattern", (NEXUS + "GetPattern", {"name": "nothing"}), MISSING, "pattern/nothing"),
+    ("deleting an unknown pattern", (NEXUS + "DeletePattern", {"name": "nothing"}), MISSING, "pattern/nothing"),
+    ("a page of patterns with a bad token", (NEXUS + "ListPatterns", {"page_token": "x"}), INVALID, "page_token"),
+    ("knowledge of a bad path", (NEXUS + "GetKnowledge", {"path": "a..b"}), INVALID, "path"),
+    ("running an unknown pattern", (NEXUS + "ExecutePattern", {"pattern": "nothing"}), MISSING, "pattern/nothing"),
+    ("an unknown run", (NEXUS + "GetRun", {"run_id": "nothing"}), MISSING, "nothing"),
+    ("drawing an unknown run", query("Visualize", run_id="nothing"), MISSING, "nothing"),
+    ("drawing a pattern and a run", query("Visualize", run_id="nothing", pattern="nothing"), INVALID, "run_id"),
+    ("drawing a pattern around a root", query("Visualize", root=ANCHOR, pattern="nothing"), INVALID, "root"),
+    ("an event without a type", (NEXUS + "EmitEvent", {"event": {}}), INVALID, "type"),
+    ("an event of the server's own", (NEXUS + "EmitEvent", {"event": {"type": "run.started"}}), INVALID, "type"),
+    ("events from two places", (NEXUS + "SubscribeEvents", {"from_offset": "1", "from_time": "2026-01-01T00:00:00Z"}), INVALID, "from_time"),
+    ("acknowledging for no known group", (NEXUS + "AckEvents", {"group": "nothing", "offset": "1"}), MISSING, "nothing"),
     # Numbers that are words: booleans and counts beyond their type are decoder errors, never panics.
     ("a page of an absurd size with a bad token", (GRAPH + "ListEntities", {"page_size": 2**32 - 1, "page_token": "x"}), INVALID, "page_token"),
 ]

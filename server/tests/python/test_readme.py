@@ -1,5 +1,6 @@
 """The README's tour, command by command: what is printed there works."""
 
+import pathlib
 import re
 import subprocess
 
@@ -16,6 +17,8 @@ class Tour(SharedServerTest):
         readme = (ROOT / "README.md").read_text()
         tour = readme[readme.index("## A five-minute tour") : readme.index("## What it promises")]
         blocks = re.findall(r"```sh\n(.*?)```", tour, re.DOTALL)
+        for name, text in re.findall(r"cat > (\S+) <<'END'\n(.*?\n)END\n", tour, re.DOTALL):
+            (pathlib.Path(self.server.folder) / name).write_text(text)
         commands = [line for block in blocks for line in block.splitlines() if line.startswith("amadeus ")]
         self.assertGreater(len(commands), 15)
         for command in commands:

@@ -72,7 +72,7 @@ fn descriptors_that_are_spoiled_are_refused_or_used_and_never_bring_us_down() {
         .ok()
         .and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or(0x5eed_0006_u64);
-    println!("SEED={seed}");
+    eprintln!("SEED={seed}");
     let mut chance = Chance(seed);
     let whole: Vec<Vec<u8>> = shop().iter().map(Message::encode_to_vec).collect();
     let (mut built, mut used) = (0, 0);

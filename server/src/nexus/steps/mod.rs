@@ -19,7 +19,7 @@ mod rights;
 mod wait;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 #[cfg(test)]
 pub use dynamic::try_out;

@@ -24,9 +24,9 @@ use crate::nexus::step::{RunInfo, StepCall, StepHost, World};
 use crate::rpc::Context;
 
 /// A graph, and what steps of a run may use.
-struct Stage {
-    kinds: StepKinds,
-    world: World,
+pub struct Stage {
+    pub kinds: StepKinds,
+    pub world: World,
     run: RunInfo,
     host: Host,
     _fork: Fork,
@@ -34,7 +34,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let graph = Graph::in_memory();
         let (stop, stopping) = watch::channel(false);
         let behind = nothing_behind();
@@ -82,12 +82,12 @@ impl Stage {
             .expect("registered");
     }
 
-    async fn step(&self, kind: &str, target: &str, action: &str, given: &str) -> Told {
+    pub async fn step(&self, kind: &str, target: &str, action: &str, given: &str) -> Told {
         self.keyed("run-1/step", Caller::trusted(), kind, target, action, given)
             .await
     }
 
-    async fn keyed(
+    pub async fn keyed(
         &self,
         key: &str,
         caller: Caller,
@@ -119,7 +119,7 @@ impl Stage {
     }
 }
 
-type Told = Result<Value, (String, String)>;
+pub type Told = Result<Value, (String, String)>;
 
 fn object(json: &str) -> Object {
     let value = Value::from_json(json.as_bytes()).expect("JSON");

@@ -14,8 +14,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Replies, Service};
 use crate::auth::{Caller, Role};
+use crate::nexus::Runs;
 use crate::nexus::rows::{Cancel, RunFilter, RunKey};
-use crate::nexus::runs::{Order, Watched};
+use crate::nexus::runs::{Order, View, Watched};
 use crate::rpc::freshness::deadline;
 use crate::rpc::{from_proto, status, to_proto};
 
@@ -82,9 +83,7 @@ pub(super) async fn get_run(
 ) -> Result<Response<v1::GetRunResponse>, Status> {
     let caller = Caller::of(request.extensions());
     let asked = request.into_inner();
-    let view = service.runs.view(&asked.run_id).await?;
-    let view = view.filter(|view| may_see(&caller, view.begun_by()));
-    let mut view = view.ok_or_else(|| no_run(&asked.run_id))?;
+    let mut view = seen_run(Some(&service.runs), &caller, &asked.run_id).await?;
     let mut timeline = Vec::new();
     if asked.timeline {
         timeline = std::mem::take(&mut view.lines);
@@ -212,6 +211,20 @@ pub(super) async fn replay_run(
     _request: Request<v1::ReplayRunRequest>,
 ) -> Result<Response<v1::ReplayRunResponse>, Status> {
     Err(status::not_built("ReplayRun"))
+}
+
+/// A run, for somebody who may see it.
+pub(in crate::rpc) async fn seen_run(
+    runs: Option<&Runs>,
+    caller: &Caller,
+    id: &str,
+) -> Result<View, Status> {
+    let view = match runs {
+        Some(runs) => runs.view(id).await?,
+        None => None,
+    };
+    let view = view.filter(|view| may_see(caller, view.begun_by()));
+    view.ok_or_else(|| no_run(id))
 }
 
 /// Whether somebody may see a run that this user began.
