@@ -365,11 +365,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let stopping = app.part(STOPPING)?;
     let mut calls = tokio::spawn(serve_calls(
         grpc,
-        Behind {
-            context: (*app.part(CONTEXT)?).clone(),
-            runs: runs.clone(),
-            events: events.clone(),
-        },
+        &runs,
         &metrics,
         health_service,
         &access,
@@ -448,28 +444,16 @@ impl Running {
     }
 }
 
-/// What the services work with.
-struct Behind {
-    context: Arc<Context>,
-    runs: Runs,
-    events: Events,
-}
-
 /// The gRPC side as a future that ends when `stopping` has begun and the last call has ended.
 fn serve_calls<H: tonic_health::pb::health_server::Health>(
     incoming: Door,
-    behind: Behind,
+    runs: &Runs,
     metrics: &Arc<Metrics>,
     health: tonic_health::pb::health_server::HealthServer<H>,
     access: &Access,
     args: &ServeArgs,
     stopping: Shutdown,
 ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<H>, ServeError> {
-    let Behind {
-        context,
-        runs,
-        events,
-    } = behind;
     let describing = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -484,6 +468,12 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
             Some(describing().build_v1alpha().map_err(wrong)?),
         ),
     };
+    let World {
+        graph: context,
+        events,
+    } = runs.world().clone();
+    let query = QueryRpc::new(context.clone()).drawing(runs.clone());
+    let nexus = NexusRpc::new(context.clone(), runs.clone(), events);
     let router = tonic::transport::Server::builder()
         .layer(CallLayer::new(metrics))
         .layer(access.gate(args))
@@ -498,18 +488,12 @@ fn serve_calls<H: tonic_health::pb::health_server::Health>(
                 .max_decoding_message_size(MESSAGE_BYTES),
             context.clone(),
         ))
-        .add_service(
-            QueryServiceServer::new(QueryRpc::new(context.clone()).drawing(runs.clone()))
-                .max_decoding_message_size(MESSAGE_BYTES),
-        )
+        .add_service(QueryServiceServer::new(query).max_decoding_message_size(MESSAGE_BYTES))
         .add_service(
             LivenessServiceServer::new(LivenessRpc::new(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),
         )
-        .add_service(
-            NexusServiceServer::new(NexusRpc::new(context.clone(), runs, events))
-                .max_decoding_message_size(MESSAGE_BYTES),
-        )
+        .add_service(NexusServiceServer::new(nexus).max_decoding_message_size(MESSAGE_BYTES))
         .add_service(
             AuthServiceServer::new(access.auth_rpc(context.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES),

@@ -54,6 +54,17 @@ pub struct Events {
     release: bool,
 }
 
+/// How many runs are killed.
+#[derive(Args)]
+pub struct Kill {
+    /// Runs of patterns
+    #[arg(long, default_value_t = 200)]
+    runs: u32,
+    /// Repeats the choices of the run that printed it
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
 /// How long it stands.
 #[derive(Args)]
 pub struct Stop {
@@ -81,6 +92,13 @@ pub fn events(wanted: &Events) -> Tally {
     let settings = [("AMADEUS_EVENTS", wanted.events.to_string())];
     let title = "Very many events, three groups, and a server that is killed";
     run(title, "events", "wire::no_group", wanted.release, &settings)
+}
+
+/// Kills servers in the middle of their runs.
+pub fn kill(wanted: &Kill) -> Tally {
+    let settings = seeded("AMADEUS_KILLED_RUNS", wanted.runs, wanted.seed);
+    let title = "Runs of patterns, with kills of their servers";
+    run(title, "nexus", "killed::", false, &settings)
 }
 
 /// Stops a server under its clients.

@@ -59,6 +59,8 @@ enum Command {
     Events(long::Events),
     /// The real server stopped under its clients for longer than every timeout, and then going on
     Stop(long::Stop),
+    /// Kill servers in the middle of their runs, and look for each effect by its key
+    Kill(long::Kill),
     /// Three servers on one PostgreSQL, which all fail at random, as do Redis and the ways between them, while clients write
     Siege(long::Siege),
     /// Every fuzz target for some seconds: what has to hold for whatever comes from outside
@@ -109,6 +111,7 @@ fn main() -> ExitCode {
         Command::Crowd(wanted) => long::crowd(&wanted),
         Command::Events(wanted) => long::events(&wanted),
         Command::Stop(wanted) => long::stop(&wanted),
+        Command::Kill(wanted) => long::kill(&wanted),
         Command::Siege(wanted) => long::siege(&wanted),
         Command::Fuzz(wanted) => fuzz::run(&wanted),
         Command::Deny => deny::run(),

@@ -93,7 +93,11 @@ impl Context {
     }
 
     /// A revision above the head either exists in the log, and is on its way here, or does not exist.
-    pub(super) async fn at_exact(&self, revision: u64, metadata: &MetadataMap) -> Result<Held, Status> {
+    pub(super) async fn at_exact(
+        &self,
+        revision: u64,
+        metadata: &MetadataMap,
+    ) -> Result<Held, Status> {
         if revision > self.graph.revisions().0 && self.ask_log(metadata).await? >= revision {
             self.at_least(revision, metadata).await?;
         }

@@ -24,6 +24,7 @@ use v1::graph_service_client::GraphServiceClient;
 use v1::nexus_service_client::NexusServiceClient;
 
 use crate::process::Process;
+use crate::random::{Random, seed, setting};
 
 /// How long all runs together may take.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -43,11 +44,18 @@ impl Effects {
         address
     }
 
-    async fn called(State(effects): State<Self>, Of(what): Of<String>, headers: HeaderMap) -> StatusCode {
+    async fn called(
+        State(effects): State<Self>,
+        Of(what): Of<String>,
+        headers: HeaderMap,
+    ) -> StatusCode {
         if what == "refuse" {
             return StatusCode::BAD_REQUEST;
         }
-        let key = headers["idempotency-key"].to_str().expect("text").to_owned();
+        let key = headers["idempotency-key"]
+            .to_str()
+            .expect("text")
+            .to_owned();
         // A moment, in which the caller may die.
         sleep(Duration::from_millis(5)).await;
         let mut effects = effects.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,7 +64,10 @@ impl Effects {
     }
 
     fn keys(&self) -> BTreeMap<String, u32> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -80,7 +91,11 @@ fn step(id: &str, kind: &str, action: &str, after: &[&str]) -> v1::PatternStep {
         id: id.into(),
         r#type: kind.into(),
         action: action.into(),
-        target: if kind == "http" { "effects".into() } else { String::new() },
+        target: if kind == "http" {
+            "effects".into()
+        } else {
+            String::new()
+        },
         depends_on: after.iter().map(|id| (*id).to_owned()).collect(),
         parameters: (kind == "wait").then(wait),
         // A server that was killed while it connected finds the service there; still, a machine may be busy.
@@ -139,7 +154,10 @@ fn expected(run: &v1::Run) -> Vec<String> {
         "settle" => &["a", "b", "c", "d"],
         _ => &["a", "b", "c", "a/undo", "b/undo", "c/undo"],
     };
-    steps.iter().map(|step| format!("{}/{step}", run.id)).collect()
+    steps
+        .iter()
+        .map(|step| format!("{}/{step}", run.id))
+        .collect()
 }
 
 async fn prepare(channel: &Channel, service: SocketAddr) {
@@ -169,7 +187,12 @@ async fn prepare(channel: &Channel, service: SocketAddr) {
 /// Begins a run, if the server lives long enough. The same number is the same run.
 async fn begin(channel: &Channel, number: usize) -> bool {
     let execute = v1::ExecutePatternRequest {
-        pattern: if number.is_multiple_of(3) { "undone" } else { "settle" }.into(),
+        pattern: if number.is_multiple_of(3) {
+            "undone"
+        } else {
+            "settle"
+        }
+        .into(),
         request_id: format!("run {number}"),
         ..Default::default()
     };
@@ -207,23 +230,37 @@ async fn judge(channel: &Channel, effects: &Effects, many: usize) {
     assert_eq!(runs.len(), many, "each request is one run");
     let mut keys = BTreeSet::new();
     for run in &runs {
-        let state = if run.pattern == "settle" { RunSucceeded } else { RunFailed };
+        let state = if run.pattern == "settle" {
+            RunSucceeded
+        } else {
+            RunFailed
+        };
         assert_eq!(run.state(), state, "{run:?}");
         keys.extend(expected(run));
     }
     let happened = effects.keys();
     let found: BTreeSet<_> = happened.keys().cloned().collect();
-    assert_eq!(found, keys, "exactly what had to happen, each under its key");
+    assert_eq!(
+        found, keys,
+        "exactly what had to happen, each under its key"
+    );
     let taken_over = runs.iter().filter(|run| run.epoch > 1).count();
     let again = happened.values().filter(|times| **times > 1).count();
     eprintln!("{many} runs, {taken_over} taken over, {again} calls repeated under their keys");
     let mut nexus = NexusServiceClient::new(channel.clone());
-    for (pattern, count) in [("settle", many - many.div_ceil(3)), ("undone", many.div_ceil(3))] {
+    for (pattern, count) in [
+        ("settle", many - many.div_ceil(3)),
+        ("undone", many.div_ceil(3)),
+    ] {
         let get = v1::GetPatternRequest {
             name: pattern.into(),
             ..Default::default()
         };
-        let got = nexus.get_pattern(get).await.expect("it is there").into_inner();
+        let got = nexus
+            .get_pattern(get)
+            .await
+            .expect("it is there")
+            .into_inner();
         let counted = got.statistics.expect("counted");
         assert_eq!(counted.usage_count as usize, count);
         assert_eq!((counted.succeeded + counted.failed) as usize, count);
@@ -231,27 +268,7 @@ async fn judge(channel: &Channel, effects: &Effects, many: usize) {
 }
 
 fn many() -> usize {
-    let said = std::env::var("AMADEUS_KILLED_RUNS");
-    said.map_or(40, |runs| runs.parse().expect("a number"))
-}
-
-/// Choices that a seed repeats.
-struct Random(u64);
-
-impl Random {
-    fn new() -> Self {
-        let said = std::env::var("AMADEUS_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = said.unwrap_or_else(amadeus::app::now_ms);
-        eprintln!("AMADEUS_SEED={seed}");
-        Self(seed | 1)
-    }
-
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % most
-    }
+    setting("AMADEUS_KILLED_RUNS").unwrap_or(40)
 }
 
 fn start(folder: &Path, store: &str) -> Process {
@@ -260,7 +277,7 @@ fn start(folder: &Path, store: &str) -> Process {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_goes_on_with_every_run() {
-    let (many, mut random) = (many(), Random::new());
+    let (many, mut random) = (many(), Random::of(seed()));
     let folder = tempfile::tempdir().expect("a folder");
     let store = format!("sqlite://{}", folder.path().join("graph.db").display());
     let effects = Effects::default();
@@ -300,7 +317,7 @@ async fn a_server_that_is_killed_leaves_its_runs_to_another() {
             return;
         }
     };
-    let (many, mut random) = (many() / 2, Random::new());
+    let (many, mut random) = (many() / 2, Random::of(seed()));
     let (folder, store) = (tempfile::tempdir().expect("a folder"), server.database());
     let effects = Effects::default();
     let service = effects.serve().await;

@@ -10,6 +10,9 @@ mod killed;
 #[path = "../faults/process.rs"]
 #[allow(dead_code, reason = "no test here asks for a signal or a failpoint")]
 mod process;
+#[path = "../faults/random.rs"]
+#[allow(dead_code, reason = "no test here branches or shuffles")]
+mod random;
 mod rows;
 mod runner;
 mod scripted;

@@ -335,6 +335,9 @@ async fn what_nobody_carries_out_is_adopted_once([rows, other]: [RunRows; 2]) {
         assert_eq!(adopt(&other, B).await, [""; 0], "it lives");
         rows.leave(A).await.expect("reached");
     }
+    // Whoever adopts lives.
+    rows.beat(B).await.expect("reached");
+    other.beat(ServerId(3)).await.expect("reached");
     let (one, two) = tokio::join!(adopt(&rows, B), adopt(&other, ServerId(3)));
     // The second may have taken from the first where a dead server is whoever is somebody else.
     if rows.is_shared() {

@@ -13,18 +13,19 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesOrdered, FuturesUnordered, StreamExt as _};
-use kg_core::model::{Object, Value};
-use kg_core::nexus::{Command, Failure, Line, Run, RunState, What};
+use kg_core::model::Object;
+use kg_core::nexus::{Command, Line, Run, RunState, What};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tonic::Code;
 
 use super::super::failure;
 use super::super::places::Place;
-use super::super::rows::{Append, Appending, Cancel, Fenced, OwnerId, RunFilter};
-use super::super::step::{RunInfo, StepCall};
-use super::host::{Host, Item};
+use super::super::rows::{Append, Appending, Cancel, Fenced, RunFilter};
+use super::super::step::RunInfo;
+use super::attempt::{Attempt, Begin, Outcome};
+use super::host::Item;
 use super::live::Live;
 use super::{Runs, random};
 
@@ -175,19 +176,6 @@ struct Under {
     cut: Arc<AtomicBool>,
 }
 
-type Outcome = Result<Value, Failure>;
-
-/// An attempt that is to begin.
-struct Begin {
-    step: usize,
-    attempt: u32,
-    undo: bool,
-    parameters: Object,
-    timeout_ms: u64,
-    key: Arc<str>,
-    place: Option<OwnedSemaphorePermit>,
-}
-
 impl<'a> Carrier<'a> {
     fn new(runs: &'a Runs, live: &'a Arc<Live>) -> Self {
         let about = &live.about;
@@ -298,7 +286,9 @@ impl<'a> Carrier<'a> {
     fn decide(&mut self) -> Result<Vec<Begin>, Stop> {
         let mut begins: Vec<Begin> = Vec::new();
         loop {
-            let next = self.run.next((self.runs.0.clock)());
+            // A step that waits for a place of its class keeps no other from beginning.
+            let held = |step: usize| matches!(self.asked_for.get(&step), Some(None));
+            let next = self.run.next_without((self.runs.0.clock)(), &held);
             let mut took = false;
             for command in next.commands {
                 match command {
@@ -624,84 +614,5 @@ async fn at(wake: Option<Instant>) {
     match wake {
         Some(wake) => sleep_until(wake).await,
         None => std::future::pending().await,
-    }
-}
-
-/// One attempt, with all that it needs.
-struct Attempt {
-    runs: Runs,
-    info: Arc<RunInfo>,
-    owner: OwnerId,
-    actor: Arc<str>,
-    kind: &'static str,
-    target: Arc<str>,
-    action: Arc<str>,
-    step_id: Arc<str>,
-    started_ms: u64,
-    items: Vec<(u32, Value)>,
-    done: mpsc::Sender<Item>,
-    cut: Arc<AtomicBool>,
-    begin: Begin,
-}
-
-impl Attempt {
-    async fn run(mut self) -> Outcome {
-        let _place = self.begin.place.take();
-        let timeout_ms = self.begin.timeout_ms;
-        let cut = self.cut.clone();
-        // A time that no clock reaches is as good as none.
-        let longest = Duration::from_millis(timeout_ms.min(1_000 * 86_400_000));
-        let attempt = self.carry_out(Instant::now() + longest);
-        tokio::pin!(attempt);
-        tokio::select! {
-            outcome = &mut attempt => outcome,
-            () = sleep(longest) => {
-                // Release: pairs with the Acquire of what is dropped with the attempt, next.
-                cut.store(true, Ordering::Release);
-                Err(failure::of(Code::DeadlineExceeded, format!("the attempt took longer than {timeout_ms} ms")))
-            }
-        }
-    }
-
-    async fn carry_out(self, until: Instant) -> Outcome {
-        let inner = &self.runs.0;
-        let caller = inner.owners.caller(&self.owner, &self.actor).await?;
-        let provider = inner.kinds.of(self.kind);
-        let provider = provider.ok_or_else(|| {
-            failure::of(
-                Code::Unimplemented,
-                format!("there is no type of step {:?}", self.kind),
-            )
-        })?;
-        let host = Host {
-            runs: self.runs.clone(),
-            run: self.info.clone(),
-            owner: self.owner,
-            caller: caller.clone(),
-            step: self.begin.step,
-            step_id: self.step_id.clone(),
-            attempt: self.begin.attempt,
-            key: self.begin.key.clone(),
-            started_ms: self.started_ms,
-            until,
-            items: (!self.begin.undo).then_some(self.done),
-            cut: self.cut,
-        };
-        let call = StepCall {
-            run: &self.info,
-            step: self.step_id,
-            attempt: self.begin.attempt,
-            key: self.begin.key,
-            target: &self.target,
-            action: &self.action,
-            parameters: self.begin.parameters,
-            timeout_ms: self.begin.timeout_ms,
-            started_ms: self.started_ms,
-            caller,
-            world: &inner.world,
-            items: self.items,
-            host: &host,
-        };
-        provider.run(call).await
     }
 }

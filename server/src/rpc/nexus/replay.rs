@@ -48,7 +48,9 @@ pub(super) async fn replay_run(
 
 fn difference(difference: Difference) -> v1::RunDifference {
     v1::RunDifference {
-        step: difference.step.map_or_else(String::new, |step| step.to_string()),
+        step: difference
+            .step
+            .map_or_else(String::new, |step| step.to_string()),
         path: difference.path,
         recorded: Some(to_proto::value(&difference.recorded)),
         replayed: Some(to_proto::value(&difference.replayed)),
