@@ -191,6 +191,7 @@ impl Subscription {
             return Ok(None);
         };
         let room = self.wanted.max_unacked.saturating_sub(turn.sent.len());
+        let stood = turn.cursor.next_offset();
         let beat = turn.lived + BEAT;
         let paused = turn.paused_until.filter(|until| *until > Instant::now());
         let waits = room == 0 && !self.wanted.auto_ack;
@@ -220,6 +221,11 @@ impl Subscription {
             return Ok(None);
         };
         let batch = batch?;
+        if turn.lived.elapsed() >= UNSURE {
+            // The process stood still meanwhile: somebody else may have been served.
+            turn.cursor.seek(stood);
+            return Ok(None);
+        }
         let mut events = batch.events;
         events.retain(|event| !turn.group.dead.contains(&event.offset));
         if events.is_empty() && batch.lag.is_none() {
@@ -291,7 +297,7 @@ impl Subscription {
             return Ok(true);
         }
         let (epoch, began) = (turn.epoch, Instant::now());
-        let unsure = turn.lived.elapsed() >= UNSURE;
+        let lived = turn.lived;
         let beat = move |edit: &mut super::groups::Edit| {
             edit.group.must_be(epoch)?;
             if let Some(offset) = done {
@@ -314,7 +320,9 @@ impl Subscription {
                 Ok(false)
             }
             // Not reached for a moment; while that lasts, nobody else is served either.
-            Err(GroupError::Events(EventError::Unavailable(_))) if !unsure => Ok(true),
+            Err(GroupError::Events(EventError::Unavailable(_))) if lived.elapsed() < UNSURE => {
+                Ok(true)
+            }
             Err(error) => Err(error),
         }
     }
