@@ -34,6 +34,7 @@ impl Service {
     #[must_use]
     pub fn new(context: Arc<Context>, runs: Runs, events: Events) -> Self {
         Self {
+            types: Arc::new(runs.types()),
             context,
             runs,
             events,
