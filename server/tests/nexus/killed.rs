@@ -85,7 +85,7 @@ fn number(number: f64) -> prost_types::Value {
 
 fn step(id: &str, kind: &str, action: &str, after: &[&str]) -> v1::PatternStep {
     let wait = || prost_types::Struct {
-        fields: [("ms".to_owned(), number(30.0))].into(),
+        fields: [("ms".to_owned(), number(100.0))].into(),
     };
     v1::PatternStep {
         id: id.into(),
@@ -185,7 +185,7 @@ async fn prepare(channel: &Channel, service: SocketAddr) {
 }
 
 /// Begins a run, if the server lives long enough. The same number is the same run.
-async fn begin(channel: &Channel, number: usize) -> bool {
+async fn begin(channel: Channel, number: usize) -> bool {
     let execute = v1::ExecutePatternRequest {
         pattern: if number.is_multiple_of(3) {
             "undone"
@@ -196,7 +196,7 @@ async fn begin(channel: &Channel, number: usize) -> bool {
         request_id: format!("run {number}"),
         ..Default::default()
     };
-    let mut nexus = NexusServiceClient::new(channel.clone());
+    let mut nexus = NexusServiceClient::new(channel);
     let begun = timeout(Duration::from_secs(20), nexus.execute_pattern(execute)).await;
     matches!(begun, Ok(Ok(_)))
 }
@@ -245,6 +245,7 @@ async fn judge(channel: &Channel, effects: &Effects, many: usize) {
         "exactly what had to happen, each under its key"
     );
     let taken_over = runs.iter().filter(|run| run.epoch > 1).count();
+    assert!(taken_over > 0, "no run was killed in its middle");
     let again = happened.values().filter(|times| **times > 1).count();
     eprintln!("{many} runs, {taken_over} taken over, {again} calls repeated under their keys");
     let mut nexus = NexusServiceClient::new(channel.clone());
@@ -288,7 +289,7 @@ async fn a_server_that_is_killed_goes_on_with_every_run() {
     let mut next = 0;
     while next < many {
         let together = (1 + random.below(16) as usize).min(many - next);
-        let begun = (next..next + together).map(|number| begin(&channel, number));
+        let begun = (next..next + together).map(|number| begin(channel.clone(), number));
         let begun = futures::future::join_all(begun);
         let killed = Duration::from_millis(random.below(250));
         tokio::select! {
@@ -326,16 +327,19 @@ async fn a_server_that_is_killed_leaves_its_runs_to_another() {
     prepare(&channel, service).await;
     let mut other = start(folder.path(), &store);
     let survivor = other.ready().await.expect("it serves");
-    let begun = (0..many).map(|number| begin(&channel, number));
-    let begun = futures::future::join_all(begun);
-    tokio::select! {
-        _ = begun => sleep(Duration::from_millis(random.below(100))).await,
-        () = sleep(Duration::from_millis(50 + random.below(400))) => {}
+    let begun = (0..many).map(|number| begin(channel.clone(), number));
+    let begun = tokio::spawn(futures::future::join_all(begun.collect::<Vec<_>>()));
+    while list(&survivor, &[]).await.expect("listed").len() < many / 2 {
+        sleep(Duration::from_millis(5)).await;
     }
+    sleep(Duration::from_millis(random.below(80))).await;
     owner.end().await;
+    begun
+        .await
+        .expect("each has its answer, or knows that it has none");
     // Whoever had no answer asks again, elsewhere.
     for number in 0..many {
-        while !begin(&survivor, number).await {
+        while !begin(survivor.clone(), number).await {
             sleep(Duration::from_millis(100)).await;
         }
     }
