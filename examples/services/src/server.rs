@@ -50,16 +50,20 @@ pub async fn serve(
     listener: TcpListener,
     end: impl Future<Output = ()>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(crate::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    let describing = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(crate::FILE_DESCRIPTOR_SET)
+    };
+    // Many clients ask by the older name only, grpcio's among them.
+    let (v1, v1alpha) = (describing().build_v1()?, describing().build_v1alpha()?);
     let has = |kind| kinds.contains(&kind);
     let inventory = has(Kind::Inventory).then(|| InventoryServer::new(Inventory::default()));
     let payments = Payments::up_to(limits.payment_cents);
     let payments = has(Kind::Payments).then(|| PaymentsServer::new(payments));
     let shipping = has(Kind::Shipping).then(|| ShippingServer::new(Shipping::default()));
     Server::builder()
-        .add_service(reflection)
+        .add_service(v1)
+        .add_service(v1alpha)
         .add_optional_service(inventory)
         .add_optional_service(payments)
         .add_optional_service(shipping)

@@ -10,7 +10,7 @@ mod user;
 mod value;
 
 pub use mutation::{Asked, Write, commit, mutation, precondition};
-pub use pattern::{pattern, whole_pattern};
+pub use pattern::{pattern, read_pattern};
 pub use service::{dependency, schema, service};
 pub use user::{grant, grants, profile, role, scope};
 pub use value::{object, value};

@@ -55,19 +55,17 @@ class OverReflection(SharedServerTest):
         )
         told = self.call(NEXUS + "ValidatePattern", {"pattern": wrong})
         self.assertFalse(told["valid"])
-        self.assertIn("pattern.inputs[0].type", [fault["path"] for fault in told["faults"]])
-        wrong["inputs"] = []
-        told = self.call(NEXUS + "ValidatePattern", {"pattern": wrong})
         paths = [fault["path"] for fault in told["faults"]]
-        self.assertIn("pattern.steps[3].retry.multiplier", paths)
+        for path in (
+            "pattern.inputs[0].type",
+            "pattern.steps[3].retry.multiplier",
+            "pattern.steps[2].depends_on[0]",
+            "pattern.steps[2].parameters.x",
+        ):
+            self.assertIn(path, paths)
         with self.refused(grpc.StatusCode.INVALID_ARGUMENT, "pattern.steps[3].retry.multiplier") as caught:
             self.call(NEXUS + "RegisterPattern", {"pattern": wrong})
-        self.assertTrue(violations(caught.exception))
-        wrong["steps"][3].pop("retry")
-        told = self.call(NEXUS + "ValidatePattern", {"pattern": wrong})
-        paths = [fault["path"] for fault in told["faults"]]
-        for path in ("pattern.steps[2].depends_on[0]", "pattern.steps[2].parameters.x"):
-            self.assertIn(path, paths)
+        self.assertGreater(len(violations(caught.exception)), 3)
         self.assertTrue(any("cycle" in fault["reason"] for fault in told["faults"]), told["faults"])
 
     def test_patterns_are_listed_by_name_in_pages(self):

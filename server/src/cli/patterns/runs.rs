@@ -191,7 +191,7 @@ pub fn about(run: &Run) -> String {
             words::step_state(step.state()).to_owned(),
             step.attempts.to_string(),
             words::between(step.started.as_ref(), step.ended.as_ref()),
-            told,
+            words::shortened(&told),
         ]
     };
     let taken_over = match run.epoch {

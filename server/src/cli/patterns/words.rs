@@ -94,6 +94,15 @@ pub fn line(line: &RunLine, began: Option<&Timestamp>) -> String {
     ))
 }
 
+/// The beginning of what stands in a table: whoever wants all of it asks for JSON.
+pub fn shortened(text: &str) -> String {
+    const LETTERS: usize = 100;
+    match text.char_indices().nth(LETTERS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// How a run ended, where it did not succeed: which step, after how many attempts, why, and what became of what had been done.
 pub fn ending(run: &Run) -> String {
     let named = |states: &[StepState]| {
@@ -123,7 +132,7 @@ pub fn ending(run: &Run) -> String {
             "could not be undone, and somebody has to look",
             &[StepState::StepCompensationFailed],
         ),
-        ("was not undone", &[StepState::StepSucceeded]),
+        ("has nothing that undoes it", &[StepState::StepSucceeded]),
         ("did not run", &[StepState::StepSkipped]),
         ("was cut", &[StepState::StepCancelled]),
     ] {

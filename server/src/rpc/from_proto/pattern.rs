@@ -26,26 +26,22 @@ pub fn pattern(given: &v1::Pattern) -> Result<PatternSpec, Fault> {
     }
 }
 
-/// A pattern, checked by itself. Fields are named from the pattern on.
-///
-/// # Errors
-/// Every fault of it.
-pub fn whole_pattern(given: &v1::Pattern) -> Result<PatternSpec, Vec<Fault>> {
+/// As much of a pattern as can be read, and every field that cannot, named from the pattern on. Those stand empty in what was read,
+/// and a pattern without a name has one that means nothing: so the rest can be judged all the same.
+pub fn read_pattern(given: &v1::Pattern) -> (PatternSpec, Vec<Fault>) {
     let mut parser = Parser::default();
-    let spec = parser.pattern(given);
-    let mut faults = parser.faults;
-    if let Some(spec) = &spec {
-        // What was not parsed stands empty here, which is no second fault.
-        let own = spec.faults().into_iter();
-        let own: Vec<Fault> = own
-            .filter(|own| faults.iter().all(|known| known.field != own.field))
-            .collect();
-        faults.extend(own);
-    }
-    match spec {
-        Some(spec) if faults.is_empty() => Ok(spec),
-        _ => Err(faults),
-    }
+    let read = parser.pattern(given);
+    let spec = read.unwrap_or_else(|| {
+        let named = v1::Pattern {
+            name: "unnamed".to_owned(),
+            ..given.clone()
+        };
+        // The faults of this second reading are those of the first.
+        Parser::default()
+            .pattern(&named)
+            .expect("a pattern with a name is read")
+    });
+    (spec, parser.faults)
 }
 
 #[derive(Default)]
@@ -235,14 +231,8 @@ mod tests {
             ..v1::Pattern::default()
         };
         assert_eq!(
-            fields(whole_pattern(&wrong).expect_err("it is wrong")),
-            [
-                "steps[0].join",
-                "steps[0].condition",
-                "inputs[0].type",
-                "steps[0].id",
-                "steps[0].retry.multiplier"
-            ]
+            fields(read_pattern(&wrong).1),
+            ["steps[0].join", "steps[0].condition", "inputs[0].type"]
         );
         assert_eq!(
             pattern(&wrong).expect_err("it is wrong").field,

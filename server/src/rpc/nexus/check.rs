@@ -1,10 +1,14 @@
 //! What is wrong with a definition that is to run, in the words of the wire.
 
+use std::collections::HashSet;
+
 use amadeus_proto::v1;
 use kg_core::error::Fault;
-use kg_core::model::{Kind, PatternSpec};
+use kg_core::model::Kind;
 use kg_core::nexus::StepTypes;
 use kg_core::snapshot::Snapshot;
+
+use crate::rpc::from_proto;
 
 /// What came of a check.
 #[derive(Default)]
@@ -16,19 +20,6 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    /// Of what could not even be read.
-    pub(super) fn of_faults(faults: Vec<Fault>) -> Self {
-        let fault = |fault: Fault| v1::PatternFault {
-            path: fault.field,
-            reason: fault.reason,
-            warning: false,
-        };
-        Self {
-            faults: faults.into_iter().map(fault).collect(),
-            levels: Vec::new(),
-        }
-    }
-
     /// What keeps it from being registered.
     pub(super) fn errors(&self) -> Vec<Fault> {
         let errors = self.faults.iter().filter(|fault| !fault.warning);
@@ -38,32 +29,52 @@ impl Checked {
     }
 }
 
-/// Holds a definition against the types of steps that there are, and against the graph as its author sees it.
-pub(super) fn checked(types: &StepTypes, spec: &PatternSpec, seen: &Snapshot) -> Checked {
+/// Holds a definition against the types of steps that there are, and against the graph as its author sees it. Everything is told at
+/// once: also what follows where a field could not even be read.
+pub(super) fn checked(types: &StepTypes, given: &v1::Pattern, seen: &Snapshot) -> Checked {
+    let (spec, unread) = from_proto::read_pattern(given);
     let patterns = |name: &str| {
         let entity = seen.find(Kind::pattern().as_str(), name)?;
         entity.pattern().cloned()
     };
     let services = |name: &str| seen.service(name).is_some_and(|e| !e.is_placeholder());
-    let mut faults: Vec<v1::PatternFault> = Vec::new();
-    for fault in kg_core::nexus::check(spec, types, &patterns, &services) {
-        let path = Fault::new(fault.path, "").under("pattern").field;
-        // What is wrong by itself is not told again for what follows from it.
-        if faults.iter().all(|told| told.warning || told.path != path) {
-            faults.push(v1::PatternFault {
-                path,
-                reason: fault.reason,
-                warning: fault.warning,
-            });
-        }
+    let mut told = Told::default();
+    for fault in unread {
+        told.add(&fault.field, fault.reason, false);
+    }
+    for fault in kg_core::nexus::check(&spec, types, &patterns, &services) {
+        told.add(&fault.path, fault.reason, fault.warning);
     }
     let steps = &spec.body.steps;
     let level = |level: Vec<usize>| v1::StepLevel {
         steps: level.into_iter().map(|i| steps[i].id.clone()).collect(),
     };
-    let levels = kg_core::nexus::levels(spec).unwrap_or_default();
+    let levels = kg_core::nexus::levels(&spec).unwrap_or_default();
     Checked {
-        faults,
+        faults: told.faults,
         levels: levels.into_iter().map(level).collect(),
+    }
+}
+
+/// What was told so far. What is wrong by itself is not told again for what follows from it.
+#[derive(Default)]
+struct Told {
+    faults: Vec<v1::PatternFault>,
+    paths: HashSet<String>,
+}
+
+impl Told {
+    fn add(&mut self, path: &str, reason: String, warning: bool) {
+        let path = Fault::new(path, "").under("pattern").field;
+        if !self.paths.contains(&path) {
+            if !warning {
+                self.paths.insert(path.clone());
+            }
+            self.faults.push(v1::PatternFault {
+                path,
+                reason,
+                warning,
+            });
+        }
     }
 }

@@ -6,13 +6,12 @@
 use std::sync::Arc;
 
 use amadeus_proto::v1;
-use kg_core::error::Fault;
 use kg_core::model::{Entity, EntityRef, Kind, Name};
 use kg_core::snapshot::Snapshot;
 use tonic::{Request, Response, Status};
 
 use super::Service;
-use super::check::{Checked, checked};
+use super::check::checked;
 use crate::auth::Caller;
 use crate::rpc::graph::fitting;
 use crate::rpc::pages::{Page, Paging, Place};
@@ -25,21 +24,22 @@ pub(super) async fn register_pattern(
     let caller = Caller::of(request.extensions());
     let request = request.into_inner();
     let given = from_proto::required("pattern", request.pattern.as_ref()).map_err(status::fault)?;
-    let spec = from_proto::whole_pattern(given).map_err(|faults| status::faults(named(faults)))?;
+    let name = from_proto::name("pattern.name", &given.name);
     let context = &service.context;
     // What was registered once is not judged again by a graph that has changed since.
     if !context.remembers(&caller, &request.request_id) {
         let seen = context.see_head(&caller).await?;
-        let wrong = checked(&service.types, &spec, &seen).errors();
+        let wrong = checked(&service.types, given, &seen).errors();
         if !wrong.is_empty() {
             return Err(status::faults(wrong));
         }
     }
+    let name = name.map_err(status::fault)?;
     let outcome = context.write(&caller, "RegisterPattern", request).await?;
     let after = context.graph.hold(outcome.snapshot.clone());
     let seen = context.trimmed(&caller, after).await?;
     // Nothing, if it has gone since.
-    let written = seen.find(Kind::pattern().as_str(), spec.name.as_str());
+    let written = seen.find(Kind::pattern().as_str(), name.as_str());
     fitting(v1::RegisterPatternResponse {
         header: context.header(outcome.revision),
         pattern: written.and_then(|entity| shown(entity)),
@@ -179,10 +179,7 @@ pub(super) async fn validate_pattern(
     let seen = context
         .fresh(&caller, asked.consistency.as_ref(), request.metadata())
         .await?;
-    let checked = match from_proto::whole_pattern(given) {
-        Ok(spec) => checked(&service.types, &spec, &seen),
-        Err(faults) => Checked::of_faults(named(faults)),
-    };
+    let checked = checked(&service.types, given, &seen);
     fitting(v1::ValidatePatternResponse {
         header: context.header(seen.revision()),
         valid: checked.errors().is_empty(),
@@ -211,10 +208,4 @@ pub(super) async fn get_knowledge(
 fn shown(entity: &Entity) -> Option<v1::Pattern> {
     let body = entity.pattern()?;
     Some(to_proto::pattern(entity, body))
-}
-
-/// Faults of a definition, named as the client knows them.
-fn named(faults: Vec<Fault>) -> Vec<Fault> {
-    let under = |fault: Fault| fault.under("pattern");
-    faults.into_iter().map(under).collect()
 }
