@@ -56,7 +56,11 @@ impl Events {
             0 => MAX_FAILURES,
             given => given,
         };
-        let group = Group::new(name, owner, next, max_failures);
+        let mut group = Group::new(name, owner, next, max_failures);
+        // One of this name may have been deleted a moment ago: what is said for a turn of that one is not taken for one of this, and
+        // whoever still listens to it knows this one as newer.
+        group.epoch = (crate::app::seed() >> 34) as u32;
+        group.version = crate::app::now_ms() << 16;
         self.groups.create(group).await
     }
 
@@ -108,13 +112,11 @@ impl Events {
     ) -> Result<(Failed, u64), GroupError> {
         self.must_be_there(offset).await?;
         let group = self.group(name).await?;
-        // Read before it is known whether it is needed, where it may be: a group is not held while the log is read.
         let failures = group.failures.get(&offset).copied().unwrap_or_default() + 1;
         let is_last = failures >= group.max_failures;
-        let event = match is_last {
-            true => self.event(offset).await?,
-            false => None,
-        };
+        // Read before it is known whether it is needed: a group is not held while the log is read, and by then somebody else may have
+        // told of a failure as well.
+        let event = self.event(offset).await?;
         let event = event.map_or_else(|| forgotten(offset), |event| (*event).clone());
         let reason = reason.to_owned();
         let fail = move |edit: &mut Edit| {

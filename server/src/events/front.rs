@@ -113,13 +113,13 @@ impl Front {
             if behind == 0 {
                 return Ok(());
             }
-            if read.events.is_empty() || behind > SKIPPED {
+            // What was read does not follow where the log was trimmed beyond `from` meanwhile. Those who follow are told of that
+            // when they read; to ask again and again for what is gone would hold the writer for ever.
+            if behind > SKIPPED || !self.push(read.events) {
                 let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
                 ring.restart(read.bounds.next);
                 drop(ring);
                 self.next.send_replace(read.bounds.next);
-            } else {
-                self.push(read.events);
             }
         }
     }

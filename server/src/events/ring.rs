@@ -8,6 +8,9 @@ use super::event::Event;
 /// What an event costs in memory besides its bytes.
 const FIXED: usize = 256;
 
+/// Bytes after which a read ends: whoever is slow keeps what it read, and not the ring, from being freed.
+const READ_BYTES: usize = 2 * 1024 * 1024;
+
 /// The events from `first` on, without a gap, up to the end of the log.
 pub(super) struct Ring {
     events: VecDeque<(Arc<Event>, usize)>,
@@ -56,11 +59,17 @@ impl Ring {
         *self = Self::new(next, self.most);
     }
 
-    /// At most `limit` events from `from` on; `None` where they are no longer here.
+    /// At most `limit` events from `from` on, and fewer where they are large; `None` where they are no longer here.
     pub(super) fn read(&self, from: u64, limit: usize) -> Option<Vec<Arc<Event>>> {
         let skip = from.checked_sub(self.first)?;
         let skip = usize::try_from(skip).ok()?.min(self.events.len());
-        let events = self.events.range(skip..).take(limit);
+        let mut bytes = 0;
+        let fits = |(_, more): &&(Arc<Event>, usize)| {
+            let is_room = bytes < READ_BYTES;
+            bytes += more;
+            is_room
+        };
+        let events = self.events.range(skip..).take(limit).take_while(fits);
         Some(events.map(|(event, _)| event.clone()).collect())
     }
 }
@@ -103,6 +112,17 @@ mod tests {
         assert_eq!(offsets(8, 1), [8]);
         assert_eq!(offsets(10, 9), [0; 0]);
         assert_eq!(offsets(12, 9), [0; 0]);
+    }
+
+    #[test]
+    fn a_read_ends_where_events_are_large() {
+        let mut ring = Ring::new(1, 64 * READ_BYTES);
+        for offset in 1..=10 {
+            ring.push(event(offset), READ_BYTES / 2);
+        }
+        assert_eq!(ring.read(1, 9).map(|e| e.len()), Some(2));
+        ring.push(event(11), 2 * READ_BYTES);
+        assert_eq!(ring.read(11, 9).map(|e| e.len()), Some(1));
     }
 
     #[test]

@@ -149,52 +149,65 @@ impl Teller {
                 step = cursor.follow(&self.graph, RECORDS) => Some(step),
                 () = sleep_until(lived + BEAT) => None,
             };
-            let mut batch = Vec::new();
-            match step {
-                Some(Step::Records(records)) => {
-                    for record in records {
-                        batch.extend(told::events(self.graph.store_id(), &record));
-                        cursor.pass(record.revision);
-                    }
-                }
+            let records = match step {
+                Some(Step::Records(records)) => records,
                 Some(Step::Behind) => match self.log.read(cursor.next(), RECORDS).await {
-                    Ok(records) => {
-                        for record in in_order(&cursor, records) {
-                            batch.extend(told::events(self.graph.store_id(), &record));
-                            cursor.pass(record.revision);
-                        }
-                    }
+                    Ok(records) => in_order(&cursor, records).map(Arc::new).collect(),
                     Err(ReadError::Compacted { oldest }) => {
                         // What is gone cannot be told, but that it is gone can.
-                        batch.push(told::gap(self.graph.store_id(), cursor.next(), oldest));
+                        let gap = told::gap(self.graph.store_id(), cursor.next(), oldest);
+                        self.append(vec![gap]).await?;
                         cursor = Cursor::at(oldest);
+                        Vec::new()
                     }
                     Err(error) => return Err(EventError::Unavailable(error.to_string()).into()),
                 },
-                Some(Step::AtHead) | None => {}
+                Some(Step::AtHead) | None => Vec::new(),
+            };
+            let mut batch = Vec::new();
+            for record in records {
+                batch.extend(told::events(self.graph.store_id(), &record));
+                cursor.pass(record.revision);
+                // A revision may have a hundred thousand changes, and the next one as well: no more than one of those is held.
+                if batch.len() >= EVENTS_PER_BATCH {
+                    self.append(std::mem::take(&mut batch)).await?;
+                    self.move_on(epoch, cursor.next()).await?;
+                }
             }
             self.append(batch).await?;
-            // The place is behind what is durable, so it is never ahead of what was told.
-            let done = cursor.next();
-            let move_on = move |edit: &mut Edit| {
-                edit.group.must_be(epoch)?;
-                edit.group.next = edit.group.next.max(done);
-                edit.alive = true;
-                Ok(())
-            };
-            let groups = &self.events.groups;
-            groups.change(&own_group(), Durable::Soon, move_on).await?;
+            self.move_on(epoch, cursor.next()).await?;
             lived = Instant::now();
         }
     }
 
-    async fn append(&self, batch: Vec<NewEvent>) -> Result<(), EventError> {
-        for part in batch.chunks(EVENTS_PER_BATCH) {
-            loop {
-                match self.events.append(part.to_vec()).await {
+    /// Says that it lives, and that everything before `done` is told. The place is behind what is durable, so it is never ahead of
+    /// what was told.
+    async fn move_on(&self, epoch: u32, done: u64) -> Result<(), GroupError> {
+        let move_on = move |edit: &mut Edit| {
+            edit.group.must_be(epoch)?;
+            edit.group.next = edit.group.next.max(done);
+            edit.alive = true;
+            Ok(())
+        };
+        let groups = &self.events.groups;
+        groups.change(&own_group(), Durable::Soon, move_on).await?;
+        Ok(())
+    }
+
+    async fn append(&self, mut batch: Vec<NewEvent>) -> Result<(), EventError> {
+        while !batch.is_empty() {
+            let behind = batch.split_off(batch.len().min(EVENTS_PER_BATCH));
+            let mut part = std::mem::replace(&mut batch, behind);
+            while !part.is_empty() {
+                match self.events.append(part.clone()).await {
                     Ok(_) => break,
                     // Told again, with the same ids.
                     Err(EventError::Exhausted(_)) => sleep(Duration::from_millis(50)).await,
+                    // It will not be right later either, and what is behind it must not wait for that.
+                    Err(EventError::Invalid { index, reason }) if index < part.len() => {
+                        let event = part.remove(index);
+                        tracing::error!(id = %event.id, kind = %event.kind, %reason, "the graph cannot tell an event");
+                    }
                     Err(error) => return Err(error),
                 }
             }

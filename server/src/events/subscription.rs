@@ -63,6 +63,10 @@ pub struct Subscription {
     turn: Option<Turn>,
     /// Whether it was told that it stands by.
     told: bool,
+    /// Whether it has asked to be served.
+    asked: bool,
+    /// How often the group had been put elsewhere when that was answered first.
+    seeks: Option<u32>,
 }
 
 /// What is known while it is served.
@@ -98,6 +102,8 @@ impl Events {
             bell: self.groups.listen(name),
             turn: None,
             told: false,
+            asked: false,
+            seeks: None,
         }
     }
 }
@@ -131,8 +137,10 @@ impl Subscription {
             edit.alive |= mine;
             Ok(mine)
         };
+        self.asked = true;
         let asked = self.events.groups.change(&self.name, Durable::Now, claim);
         let (mine, group) = asked.await?;
+        self.seeks.get_or_insert(group.seeks);
         if mine {
             self.begin(group).await?;
             let turn = self.turn.as_ref();
@@ -145,14 +153,22 @@ impl Subscription {
                 ..Delivery::default()
             }));
         }
-        let _ = timeout(BEAT, self.bell.changed()).await;
+        // Not at every acknowledgement of whoever is served: many may stand by.
+        let is_free = |told: &Bell| match told {
+            Bell::Changed(group) => group.holder == 0,
+            Bell::Gone => true,
+            Bell::Silent => false,
+        };
+        let _ = timeout(BEAT, self.bell.wait_for(is_free)).await.map(drop);
         Ok(None)
     }
 
     async fn begin(&mut self, mut group: Arc<Group>) -> Result<(), GroupError> {
         let epoch = group.epoch;
-        // Whoever keeps its own place is further than the group knows, where that was not written.
-        if let Some(from) = self.wanted.from.filter(|from| *from > group.next) {
+        // Whoever keeps its own place is further than the group knows, where that was not written. That holds until somebody puts
+        // the group elsewhere.
+        let from = self.wanted.from.filter(|from| *from > group.next);
+        if let Some(from) = from.filter(|_| self.seeks == Some(group.seeks)) {
             group = self.ack(epoch, from - 1).await?;
         }
         let at = Place::Offset(group.next);
@@ -269,8 +285,14 @@ impl Subscription {
             return true;
         }
         if group.rewinds != turn.group.rewinds {
-            turn.cursor.seek(group.rewind_to);
-            turn.sent.retain(|offset| *offset < group.rewind_to);
+            // Of several failures between two looks only the last one says where to; the others may be before it.
+            let missed = group.rewinds != turn.group.rewinds.wrapping_add(1);
+            let to = match missed {
+                true => group.next,
+                false => group.rewind_to,
+            };
+            turn.cursor.seek(to);
+            turn.sent.retain(|offset| *offset < to);
             turn.handed = 0;
             turn.paused_until = Some(Instant::now() + group.pause());
         }
@@ -360,16 +382,17 @@ impl Turn {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let Some(turn) = self.turn.take() else {
+        // Not only within a turn: it may end between being served and knowing of it, and on a store of one server nobody counts
+        // as gone by silence.
+        if !self.asked {
             return;
-        };
-        let (groups, name) = (self.events.groups.clone(), self.name.clone());
-        let epoch = turn.epoch;
+        }
+        let (groups, name, me) = (self.events.groups.clone(), self.name.clone(), self.me);
         // Whoever stands by need not wait until this one counts as gone.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 let release = move |edit: &mut super::groups::Edit| {
-                    edit.group.release(epoch);
+                    edit.group.release(me);
                     Ok(())
                 };
                 let _ = groups.change(&name, Durable::Soon, release).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use amadeus::events::{
     Delivery, EventFilter, Events, Failed, GroupError, Place as At, Subscription, Wanted,
 };
+use futures::FutureExt as _;
 
 use crate::on_every_store;
 use crate::place::{PATIENCE, Place, event, events, ids, offsets};
@@ -20,6 +21,11 @@ on_every_store! {
     what_a_filter_leaves_out_is_passed_over
     where_a_group_is_outlives_a_restart
     there_are_no_more_groups_than_there_may_be
+    of_two_failures_before_anybody_looks_both_come_again
+    one_that_goes_away_while_it_asks_to_be_served_holds_nothing
+    an_acknowledgement_of_what_was_sent_before_a_seek_is_refused
+    an_acknowledgement_for_a_deleted_group_does_not_move_the_next_one_of_its_name
+    a_consumer_that_knows_its_own_place_does_not_undo_a_seek
 }
 
 fn wanted() -> Wanted {
@@ -312,5 +318,96 @@ async fn there_are_no_more_groups_than_there_may_be(place: Place) {
         .expect("it is there");
     let place = log.place(At::End).await.expect("it is known");
     assert_eq!(place, 1);
+    server.close().await;
+}
+
+async fn of_two_failures_before_anybody_looks_both_come_again(place: Place) {
+    let server = place.open().await;
+    let log = &server.events;
+    group(log, "g").await;
+    log.append(events(0, 5)).await.expect("there is room");
+    let mut consumer = log.consume("g", wanted());
+    begun(&mut consumer).await;
+    assert_eq!(sent(&mut consumer, 5).await, [1, 2, 3, 4, 5]);
+    log.ack("g", 1, 0).await.expect("it is there");
+    log.fail("g", 2, 0, "no", 0).await.expect("it is there");
+    log.fail("g", 4, 0, "no", 0).await.expect("it is there");
+    assert_eq!(sent(&mut consumer, 4).await, [2, 3, 4, 5]);
+    server.close().await;
+}
+
+async fn one_that_goes_away_while_it_asks_to_be_served_holds_nothing(place: Place) {
+    let server = place.open().await;
+    let log = &server.events;
+    group(log, "g").await;
+    log.append(events(0, 3)).await.expect("there is room");
+    let mut gone = log.consume("g", wanted());
+    // Asked once, and dropped while the answer is made durable, as when a client disconnects.
+    assert!(gone.next(10).now_or_never().is_none());
+    drop(gone);
+    let mut consumer = log.consume("g", wanted());
+    let serving = async {
+        loop {
+            let told = consumer.next(10).await.expect("it goes on");
+            if !told.events.is_empty() {
+                return offsets(&told.events);
+            }
+        }
+    };
+    let served = tokio::time::timeout(PATIENCE, serving).await;
+    assert_eq!(served.expect("it is served"), [1, 2, 3]);
+    server.close().await;
+}
+
+async fn an_acknowledgement_of_what_was_sent_before_a_seek_is_refused(place: Place) {
+    let server = place.open().await;
+    let log = &server.events;
+    group(log, "g").await;
+    log.append(events(0, 5)).await.expect("there is room");
+    let mut consumer = log.consume("g", wanted());
+    let turn = begun(&mut consumer).await.epoch;
+    assert_eq!(sent(&mut consumer, 5).await, [1, 2, 3, 4, 5]);
+    log.seek_group("g", 2).await.expect("it is there");
+    let refused = log.ack("g", 5, turn).await;
+    assert!(matches!(refused, Err(GroupError::Stale(_))), "{refused:?}");
+    let again = told(&mut consumer).await;
+    assert_eq!(offsets(&again.events), [2, 3, 4, 5]);
+    log.ack("g", 5, again.epoch).await.expect("it is served");
+    server.close().await;
+}
+
+async fn an_acknowledgement_for_a_deleted_group_does_not_move_the_next_one_of_its_name(
+    place: Place,
+) {
+    let server = place.open().await;
+    let log = &server.events;
+    log.append(events(0, 5)).await.expect("there is room");
+    group(log, "g").await;
+    let mut old = log.consume("g", wanted());
+    let turn = begun(&mut old).await.epoch;
+    log.delete_group("g").await.expect("it is there");
+    group(log, "g").await;
+    let mut new = log.consume("g", wanted());
+    begun(&mut new).await;
+    let refused = log.ack("g", 5, turn).await;
+    assert!(matches!(refused, Err(GroupError::Stale(_))), "{refused:?}");
+    assert_eq!(sent(&mut new, 5).await, [1, 2, 3, 4, 5]);
+    server.close().await;
+}
+
+async fn a_consumer_that_knows_its_own_place_does_not_undo_a_seek(place: Place) {
+    let server = place.open().await;
+    let log = &server.events;
+    group(log, "g").await;
+    log.append(events(0, 9)).await.expect("there is room");
+    let from = Wanted {
+        from: Some(7),
+        ..wanted()
+    };
+    let mut consumer = log.consume("g", from);
+    begun(&mut consumer).await;
+    assert_eq!(sent(&mut consumer, 3).await, [7, 8, 9]);
+    log.seek_group("g", 5).await.expect("it is there");
+    assert_eq!(sent(&mut consumer, 5).await, [5, 6, 7, 8, 9]);
     server.close().await;
 }

@@ -51,6 +51,10 @@ impl Place {
         Self { url, _folder: None }
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     pub async fn open(&self) -> Server {
         self.open_keeping(Keep::default()).await
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use amadeus::events::{EventFilter, GroupError, Place as At, Wanted};
 
+use sqlx::Connection as _;
+
 use crate::place::{PATIENCE, Place, all, events, next, offsets};
 
 fn wanted() -> Wanted {
@@ -162,4 +164,79 @@ async fn what_is_done_by_way_of_another_server_is_heard_by_whoever_is_served() {
     drop(consumer);
     first.close().await;
     second.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_by_way_of_another_server_is_not_undone_by_whoever_is_served() {
+    let Some(place) = Place::database() else {
+        return;
+    };
+    let (first, second) = (place.open().await, place.open().await);
+    let opened = first.events.open_group("g", "alice", 1, 3).await;
+    opened.expect("there is room");
+    first
+        .events
+        .append(events(0, 6))
+        .await
+        .expect("there is room");
+    let auto = Wanted {
+        auto_ack: true,
+        ..wanted()
+    };
+    let mut consumer = first.events.consume("g", auto);
+    let mut seen = Vec::new();
+    while seen.len() < 6 {
+        let told = consumer.next(10).await.expect("it goes on");
+        seen.extend(offsets(&told.events));
+    }
+    // What was sent is not known to be done yet; it is said with the next call.
+    second.events.seek_group("g", 3).await.expect("it is there");
+    let again = async {
+        loop {
+            let told = consumer.next(10).await.expect("it goes on");
+            if !told.events.is_empty() {
+                return offsets(&told.events);
+            }
+        }
+    };
+    let again = tokio::time::timeout(PATIENCE, again).await;
+    assert_eq!(again.expect("they come again"), [3, 4, 5, 6]);
+    drop(consumer);
+    first.close().await;
+    second.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_away_while_the_log_was_trimmed_beyond_it_goes_on() {
+    let Some(place) = Place::database() else {
+        return;
+    };
+    let server = place.open().await;
+    server
+        .events
+        .append(events(0, 10))
+        .await
+        .expect("there is room");
+    // In one transaction, so that the server sees the log only as it is afterwards.
+    let mut database = sqlx::PgConnection::connect(place.url())
+        .await
+        .expect("a connection");
+    let moved = "INSERT INTO amadeus_event_log \
+            SELECT place + 100, appended_ms, key + 1, content, body FROM amadeus_event_log; \
+        DELETE FROM amadeus_event_log WHERE place <= 100; \
+        UPDATE amadeus_event_head SET oldest = 101, next = 111";
+    let mut transaction = database.begin().await.expect("a transaction");
+    sqlx::raw_sql(moved)
+        .execute(&mut *transaction)
+        .await
+        .expect("it is moved");
+    transaction.commit().await.expect("it is moved");
+    let ends = tokio::time::timeout(PATIENCE, server.events.ends()).await;
+    assert_eq!(
+        ends.expect("it answers").expect("they are known"),
+        (101, 111)
+    );
+    let appended = server.events.append(events(50, 51)).await;
+    assert_eq!(appended.expect("there is room")[0].offset, 111);
+    server.close().await;
 }

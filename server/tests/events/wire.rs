@@ -338,6 +338,22 @@ async fn what_is_wrong_is_refused_by_its_field_and_ends_the_stream() {
         assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused}");
         assert!(refused.message().contains(field), "{refused}");
     }
+    let consumer = v1::SubscribeEventsRequest {
+        group: "there".into(),
+        ..Default::default()
+    };
+    client.subscribe_events(consumer).await.expect("it is made");
+    for (offset, failed_offset, field) in [(1_000, 0, "offset"), (0, 1_000, "failed_offset")] {
+        let asked = v1::AckEventsRequest {
+            group: "there".into(),
+            offset,
+            failed_offset,
+            ..Default::default()
+        };
+        let refused = client.ack_events(asked).await.expect_err("it is beyond");
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused}");
+        assert!(refused.message().contains(field), "{refused}");
+    }
     let unknown = v1::SeekGroupRequest {
         group: "g".into(),
         offset: Some(1),

@@ -41,18 +41,21 @@ pub struct Group {
     /// Who is served; 0: nobody.
     #[prost(uint64, tag = "9")]
     pub holder: u64,
-    /// Counts how often whoever is served was sent back or elsewhere.
+    /// Counts how often whoever is served was sent back by a failure.
     #[prost(uint32, tag = "10")]
     pub rewinds: u32,
     /// Where to, the last time.
     #[prost(uint64, tag = "11")]
     pub rewind_to: u64,
-    /// How often that event had failed; 0: it was a seek.
+    /// How often that event had failed; 0: it is dead.
     #[prost(uint32, tag = "12")]
     pub rewind_failures: u32,
     /// Counts its changes, so that an older state is known as such.
     #[prost(uint64, tag = "13")]
     pub version: u64,
+    /// Counts how often it was put elsewhere.
+    #[prost(uint32, tag = "14")]
+    pub seeks: u32,
 }
 
 /// What a failure led to.
@@ -94,13 +97,14 @@ impl Group {
             return Ok(Failed::Passed);
         }
         let failures = self.failures.get(&offset).copied().unwrap_or_default() + 1;
+        // The dead count as well: where everything fails at once and nothing is acknowledged, they are those that pile up.
+        if failures == 1 && self.failures.len() + self.dead.len() >= EVENTS_UNACKED {
+            return Err(GroupError::Exhausted(format!(
+                "{EVENTS_UNACKED} events of the group {:?} have failed, and none before them is acknowledged",
+                self.name
+            )));
+        }
         if failures < self.max_failures {
-            if failures == 1 && self.failures.len() >= EVENTS_UNACKED {
-                return Err(GroupError::Exhausted(format!(
-                    "{EVENTS_UNACKED} events of the group {:?} have failed and wait",
-                    self.name
-                )));
-            }
             self.failures.insert(offset, failures);
             self.rewind(offset, failures);
             return Ok(Failed::Again);
@@ -114,12 +118,14 @@ impl Group {
         Ok(Failed::Dead(failures))
     }
 
-    /// The event at `offset` comes next, whatever was done, failed or dead before.
+    /// The event at `offset` comes next, whatever was done, failed or dead before. The turn is over: what whoever is served says of
+    /// what it was sent before would move the group on again. It takes the next one itself.
     pub fn seek(&mut self, offset: u64) {
         self.next = offset;
         self.failures.clear();
         self.dead.clear();
-        self.rewind(offset, 0);
+        self.seeks = self.seeks.wrapping_add(1);
+        self.next_epoch();
     }
 
     /// Serves `who`, if nobody is or whoever was is silent.
@@ -128,15 +134,19 @@ impl Group {
             return false;
         }
         self.holder = who;
-        self.epoch = self.epoch.wrapping_add(1).max(1);
+        self.next_epoch();
         true
     }
 
-    /// Ends the turn of this epoch.
-    pub fn release(&mut self, epoch: u32) {
-        if self.epoch == epoch {
+    /// Ends the turn of `who`, if it is served.
+    pub fn release(&mut self, who: u64) {
+        if self.holder == who {
             self.holder = 0;
         }
+    }
+
+    fn next_epoch(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1).max(1);
     }
 
     /// Refuses somebody after whom another one was served. 0 stands for whoever is.
@@ -235,7 +245,7 @@ mod tests {
         let mut group = Group::new("g", "alice", 10, 1);
         assert_eq!(group.fail(11), Ok(Failed::Dead(1)));
         group.seek(3);
-        assert_eq!((group.next, group.rewind_to), (3, 3));
+        assert_eq!((group.next, group.seeks), (3, 1));
         group.ack(10);
         assert_eq!(group.next, 11, "it is wanted again");
         assert_eq!(group.letters, 1);
@@ -250,11 +260,34 @@ mod tests {
         assert_eq!(group.must_be(first), Ok(()));
         assert!(group.claim(2, true), "the first is silent");
         assert!(group.must_be(first).is_err());
-        group.release(first);
+        group.release(1);
         assert_eq!(group.holder, 2, "whose turn is over ends nobody else's");
-        group.release(group.epoch);
+        group.release(2);
         assert!(group.claim(1, false));
         assert_eq!(group.must_be(0), Ok(()));
+    }
+
+    #[test]
+    fn who_was_sent_something_before_a_seek_does_not_undo_it() {
+        let mut group = group();
+        assert!(group.claim(1, false));
+        let turn = group.epoch;
+        group.seek(3);
+        assert!(group.must_be(turn).is_err());
+        assert_eq!(group.holder, 1, "nobody else is served for that");
+        assert!(group.claim(1, false));
+    }
+
+    #[test]
+    fn the_dead_that_wait_are_bounded() {
+        let mut group = Group::new("g", "alice", 1, 1);
+        for offset in 0..EVENTS_UNACKED as u64 {
+            group.fail(2 + offset).expect("there is room");
+        }
+        assert!(matches!(group.fail(1 << 40), Err(GroupError::Exhausted(_))));
+        group.ack(1);
+        assert_eq!(group.dead, [0; 0]);
+        group.fail(1 << 40).expect("there is room");
     }
 
     #[test]

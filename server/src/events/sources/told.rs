@@ -97,7 +97,8 @@ pub(super) fn gap(store_id: &str, from: u64, to: u64) -> NewEvent {
     let number = |revision: u64| Value::Number(revision as f64);
     let members = [("from_revision", number(from)), ("to_revision", number(to))];
     NewEvent {
-        id: format!("{store_id}/{from}/gap").into(),
+        // Told again it may end elsewhere, for the log was compacted further meanwhile: then it is another one.
+        id: format!("{store_id}/{from}-{to}/gap").into(),
         kind: "graph.gap".into(),
         entity: None,
         correlation: "".into(),
@@ -123,4 +124,16 @@ fn payload(record: &Record, more: Vec<(&str, Value)>) -> Object {
         payload.insert(key.into(), value);
     }
     payload
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gap;
+
+    #[test]
+    fn a_gap_that_has_grown_is_another_one_than_the_one_that_was_told() {
+        let (one, same, grown) = (gap("s", 3, 7), gap("s", 3, 7), gap("s", 3, 9));
+        assert_eq!(one.id, same.id);
+        assert_ne!(one.id, grown.id);
+    }
 }

@@ -19,9 +19,9 @@ use tokio::time::timeout;
 use super::super::decide::{Decided, Known, decide};
 use super::super::error::{EventError, GroupError};
 use super::super::event::{Prepared, decode};
-use super::super::groups::{Durable, Edit, Group, Letter, too_many};
+use super::super::groups::{Durable, Edit, Group, Letter, most_beside, too_many};
 use super::{Bounds, Read, Weighed, Written};
-use kg_core::limits::{DEAD_LETTERS, EVENT_GROUPS};
+use kg_core::limits::DEAD_LETTERS;
 
 /// How long a question or a transaction may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -106,7 +106,7 @@ impl PostgresStore {
                 sqlx::query(sql)
                     .bind(&group.name)
                     .bind(prost::Message::encode_to_vec(&group))
-                    .bind(EVENT_GROUPS as i64)
+                    .bind(i64::try_from(most_beside(&group.name)).unwrap_or(i64::MAX))
                     .execute(c)
                     .await?;
                 Ok(())

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Replies, Service};
 use crate::auth::{Caller, Role};
-use crate::events::{Appended, Event, Failed, Group, NewEvent, Place, Ticket};
+use crate::events::{Appended, Event, Failed, Group, GroupError, NewEvent, Place, Ticket};
 use crate::rpc::graph::{blocking_if, fitting};
 use crate::rpc::{from_proto, status, to_proto};
 
@@ -202,7 +202,10 @@ pub(super) async fn ack_events(
             &asked.reason,
             now_ms,
         );
-        let (failed, at) = failing.await.map_err(status::group)?;
+        let (failed, at) = failing.await.map_err(|error| match error {
+            GroupError::Invalid(reason) => status::invalid("failed_offset", reason),
+            error => status::group(error),
+        })?;
         dead_letter = matches!(failed, Failed::Dead(_));
         next = at;
     }
