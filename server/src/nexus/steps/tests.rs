@@ -96,6 +96,7 @@ impl Stage {
         action: &str,
         given: &str,
     ) -> Told {
+        *self.host.caller.lock().expect("no panic") = Some(caller.clone());
         let call = StepCall {
             run: &self.run,
             step: "step".into(),
@@ -145,6 +146,7 @@ struct Host {
     done: Mutex<BTreeMap<u32, Value>>,
     begun: Mutex<Vec<u32>>,
     under_way: Mutex<(usize, usize)>,
+    caller: Mutex<Option<Caller>>,
 }
 
 impl Host {
@@ -155,6 +157,11 @@ impl Host {
 }
 
 impl StepHost for Host {
+    fn owner(&self) -> BoxFuture<'_, Result<Caller, Failure>> {
+        let caller = self.caller.lock().expect("no panic").clone();
+        async { Ok(caller.unwrap_or_else(Caller::trusted)) }.boxed()
+    }
+
     fn item_done(&self, index: u32, result: Value) -> BoxFuture<'_, Result<(), Failure>> {
         self.done.lock().expect("no panic").insert(index, result);
         async { Ok(()) }.boxed()

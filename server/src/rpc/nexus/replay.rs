@@ -23,7 +23,7 @@ pub(super) async fn replay_run(
     let asked = request.get_ref();
     let recorded = service.runs.recorded(&asked.run_id).await?;
     let recorded = recorded
-        .filter(|recorded| may_see(&caller, recorded.about.begun_by()))
+        .filter(|recorded| may_see(&caller, &recorded.about))
         .ok_or_else(|| no_run(&asked.run_id))?;
     if !recorded.run.state().has_ended() {
         let why = format!(

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Replies, Service};
 use crate::auth::{Caller, Role};
 use crate::nexus::Runs;
-use crate::nexus::rows::{Cancel, RunFilter, RunKey};
+use crate::nexus::rows::{About, Cancel, OwnerId, RunFilter, RunKey};
 use crate::nexus::runs::{Order, View, Watched};
 use crate::rpc::freshness::deadline;
 use crate::rpc::{from_proto, status, to_proto};
@@ -112,13 +112,26 @@ pub(super) async fn list_runs(
         .states
         .iter()
         .map(|state| to_proto::run::state_of(*state));
+    let all = caller.principal.has(Role::Reader);
+    let key = (!all && key_in(&caller.principal.name).is_some()).then_some(&*caller.principal.name);
+    let only = match key {
+        Some(name) if !asked.actor.is_empty() && asked.actor != name => {
+            // Of somebody else's runs a key sees none.
+            return Ok(Response::new(v1::ListRunsResponse {
+                header: head(service),
+                ..Default::default()
+            }));
+        }
+        Some(name) => name.to_owned(),
+        None => asked.actor,
+    };
     let filter = RunFilter {
         pattern: asked.pattern,
         states: states.collect::<Result<_, _>>().map_err(status::fault)?,
-        actor: asked.actor,
+        actor: only,
         correlation: asked.correlation_id,
         parent: asked.parent_run,
-        begun_by: (!caller.principal.has(Role::Reader)).then(|| own(&caller)),
+        begun_by: (!all).then(|| own(&caller)),
         before: place(&asked.page_token)?,
     };
     let rows = service.runs.list(&filter, size + 1).await?;
@@ -148,11 +161,10 @@ pub(super) async fn cancel_run(
     let asked = request.into_inner();
     from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
     let row = service.runs.row(&asked.run_id).await?;
-    let row = row.filter(|row| {
-        may_see(&caller, row.about.begun_by()) || caller.principal.has(Role::Operator)
-    });
+    let row =
+        row.filter(|row| may_see(&caller, &row.about) || caller.principal.has(Role::Operator));
     let row = row.ok_or_else(|| no_run(&asked.run_id))?;
-    if !(is_own(&caller, row.about.begun_by()) || caller.principal.has(Role::Operator)) {
+    if !(is_own(&caller, &row.about) || caller.principal.has(Role::Operator)) {
         return Err(status::denied(
             "a run is cancelled by who began it, or by an operator",
         ));
@@ -176,7 +188,7 @@ pub(super) async fn watch_run(
     let caller = Caller::of(request.extensions());
     let asked = request.into_inner();
     let row = service.runs.row(&asked.run_id).await?;
-    let row = row.filter(|row| may_see(&caller, row.about.begun_by()));
+    let row = row.filter(|row| may_see(&caller, &row.about));
     let row = row.ok_or_else(|| no_run(&asked.run_id))?;
     let watching = service.context.watchers.open()?;
     let watched = service.runs.watch(&row.id, asked.from_seq.max(1));
@@ -216,17 +228,26 @@ pub(in crate::rpc) async fn seen_run(
         Some(runs) => runs.view(id).await?,
         None => None,
     };
-    let view = view.filter(|view| may_see(caller, view.begun_by()));
+    let view = view.filter(|view| may_see(caller, &view.about));
     view.ok_or_else(|| no_run(id))
 }
 
-/// Whether somebody may see a run that this user began.
-pub(super) fn may_see(caller: &Caller, begun_by: &str) -> bool {
-    is_own(caller, begun_by) || caller.principal.has(Role::Reader)
+/// Whether somebody may see this run.
+pub(super) fn may_see(caller: &Caller, about: &About) -> bool {
+    is_own(caller, about) || caller.principal.has(Role::Reader)
 }
 
-fn is_own(caller: &Caller, begun_by: &str) -> bool {
-    !begun_by.is_empty() && own(caller) == begun_by
+/// A user's runs are theirs, also those that their keys began. A key may less than its user: only what it began itself is its own.
+fn is_own(caller: &Caller, about: &About) -> bool {
+    let begun_by = about.begun_by();
+    let key = key_in(&caller.principal.name);
+    let with_it = matches!(about.owner, OwnerId::Key(..)) && key_in(&about.actor) == key;
+    !begun_by.is_empty() && own(caller) == begun_by && (key.is_none() || with_it)
+}
+
+/// The key in the name of who signed in with one.
+fn key_in(name: &str) -> Option<&str> {
+    name.split_once('/').map(|(_, key)| key)
 }
 
 fn own(caller: &Caller) -> String {
