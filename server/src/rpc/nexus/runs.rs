@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use amadeus_proto::v1;
 use futures::stream::{self, StreamExt as _};
+use kg_core::limits::MESSAGE_BYTES;
 use kg_core::model::Name;
 use prost::Message as _;
 use tokio::time::{Instant, sleep_until};
@@ -26,8 +27,16 @@ const PAGE: (usize, usize) = (100, 1_000);
 /// Bytes of a correlation.
 const CORRELATION_BYTES: usize = 256;
 
-/// Lines of a timeline that one reply tells.
+/// Lines of a timeline that one reply tells: the newest, as far as they fit.
 const TIMELINE: usize = 10_000;
+
+/// Bytes of a message that a run, its timeline and its definition may take.
+pub(super) const ROOM: usize = MESSAGE_BYTES - 4_096;
+
+/// Bytes of a line within a message.
+fn bytes_of(line: &v1::RunLine) -> usize {
+    line.encoded_len() + 5
+}
 
 pub(super) async fn execute_pattern(
     service: &Service,
@@ -46,7 +55,8 @@ pub(super) async fn execute_pattern(
             () = service.context.stopped() => {}
         }
     }
-    let run = service.runs.run(&id).await?.ok_or_else(|| no_run(&id.0))?;
+    let mut run = service.runs.run(&id).await?.ok_or_else(|| no_run(&id.0))?;
+    to_proto::run::fit(&mut run, ROOM);
     Ok(Response::new(v1::ExecutePatternResponse {
         header: service.context.header(run.graph_revision),
         run: Some(run),
@@ -89,6 +99,16 @@ pub(super) async fn get_run(
         timeline = std::mem::take(&mut view.lines);
         timeline.drain(..timeline.len().saturating_sub(TIMELINE));
     }
+    let room = ROOM.saturating_sub(view.pattern.encoded_len());
+    let lines: usize = timeline.iter().map(bytes_of).sum();
+    to_proto::run::fit(&mut view.run, room.saturating_sub(lines.min(room / 2)));
+    let room = room.saturating_sub(view.run.encoded_len());
+    let newest = timeline.iter().rev().scan(0, |bytes, line| {
+        *bytes += bytes_of(line);
+        (*bytes <= room).then_some(())
+    });
+    let newest = newest.count();
+    timeline.drain(..timeline.len() - newest);
     let reply = v1::GetRunResponse {
         header: head(service),
         run: Some(view.run),
@@ -175,9 +195,11 @@ pub(super) async fn cancel_run(
     };
     service.runs.cancel(&row.id, cancel).await?;
     let run = service.runs.run(&row.id).await?;
+    let mut run = run.ok_or_else(|| no_run(&asked.run_id))?;
+    to_proto::run::fit(&mut run, ROOM);
     Ok(Response::new(v1::CancelRunResponse {
         header: head(service),
-        run: Some(run.ok_or_else(|| no_run(&asked.run_id))?),
+        run: Some(run),
     }))
 }
 
@@ -203,7 +225,13 @@ pub(super) async fn watch_run(
                 () = service.context.stopped() => Err(status::stopping()),
             };
             match told {
-                Ok(Watched { lines, run, last }) => {
+                Ok(Watched {
+                    lines,
+                    mut run,
+                    last,
+                }) => {
+                    let bytes: usize = lines.iter().map(bytes_of).sum();
+                    to_proto::run::fit(&mut run, ROOM.saturating_sub(bytes));
                     let reply = v1::WatchRunResponse {
                         header: head(&service),
                         lines,
