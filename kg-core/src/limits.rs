@@ -169,6 +169,14 @@ pub const FILLED_BYTES: usize = 4 * 1024 * 1024;
 /// gives more fails with OUT_OF_RANGE.
 pub const RESULT_BYTES: usize = 4 * 1024 * 1024;
 
+/// Bytes that the results of a run's steps, and elements of lists that are done, may have together. All of them are held for as long
+/// as the run goes on; a step that brings more fails with OUT_OF_RANGE.
+pub const RUN_BYTES: usize = 64 * 1024 * 1024;
+
+/// Lines of a run's journal up to which elements of lists are kept and attempts are repeated. Everything else is bounded by the steps
+/// that there are; these two may be a thousand, or ten thousand, for each of them.
+pub const RUN_LINES: u32 = 100_000;
+
 /// Steps of a pattern. Each run holds the state of each; more belong into patterns that are called, or into a `map`.
 pub const PATTERN_STEPS: usize = 1_000;
 

@@ -339,13 +339,13 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     runs.start();
 
     let shutdown = app.part(SHUTDOWN)?;
-    let health = app.part(HEALTH)?;
+    let health = (*app.part(HEALTH)?).clone().and_of(runs.clone());
     let (reporter, health_service) = tonic_health::server::health_reporter();
-    let following = tokio::spawn((*health).clone().follow(reporter.clone()));
+    let following = tokio::spawn(health.clone().follow(reporter.clone()));
     let shown = Shown {
         graph: graph.clone(),
         metrics: metrics.clone(),
-        health: (*health).clone(),
+        health,
         context: (*app.part(CONTEXT)?).clone(),
         events: events.clone(),
         authenticator: access.authenticator(),

@@ -3,6 +3,7 @@
 use crate::hints::Hints;
 use crate::liveness::Leases;
 use crate::metrics::Metrics;
+use crate::nexus::Runs;
 use crate::shutdown::Shutdown;
 use crate::standing::Standing;
 use crate::tls::Certificates;
@@ -43,6 +44,8 @@ pub struct Health {
     hints: Hints,
     leases: Arc<Leases>,
     certificates: Option<Certificates>,
+    /// None before they are there.
+    runs: Option<Runs>,
 }
 
 impl Health {
@@ -65,6 +68,16 @@ impl Health {
             hints,
             leases,
             certificates,
+            runs: None,
+        }
+    }
+
+    /// The same, which watches over these runs as well: they come after everything else.
+    #[must_use]
+    pub fn and_of(self, runs: Runs) -> Self {
+        Self {
+            runs: Some(runs),
+            ..self
         }
     }
 
@@ -99,7 +112,14 @@ impl Health {
         let leases = self.leases.fault().map(|why| ("leases", why));
         let tls = self.certificates.as_ref().and_then(Certificates::fault);
         let tls = tls.map(|why| ("tls", why));
-        redis.into_iter().chain(leases).chain(tls).collect()
+        let runs = self.runs.as_ref().and_then(Runs::fault);
+        let runs = runs.map(|why| ("runs", why));
+        redis
+            .into_iter()
+            .chain(leases)
+            .chain(tls)
+            .chain(runs)
+            .collect()
     }
 
     /// Whether writes and reads are both served.

@@ -33,8 +33,9 @@ pub struct News {
     pub what: &'static str,
     /// What is known of it from its beginning.
     pub about: Arc<About>,
-    /// What is wrong; may be empty.
-    pub message: Arc<str>,
+    /// The code of what failed; may be empty. Not what is wrong in words: whoever sees the pattern sees this event, and need not be
+    /// one who may see the run.
+    pub code: Arc<str>,
     /// When, in milliseconds since 1970.
     pub time_ms: u64,
 }
@@ -94,7 +95,7 @@ fn event(news: &News) -> NewEvent {
     let payload: Object = [
         ("run_id", text(&news.id.0)),
         ("state", text(news.what)),
-        ("message", text(&news.message)),
+        ("code", text(&news.code)),
     ]
     .into_iter()
     .map(|(name, value)| (Arc::<str>::from(name), value))

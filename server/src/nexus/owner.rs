@@ -123,6 +123,19 @@ impl Owners {
             session: None,
         })
     }
+
+    /// Returns when whoever it is may no longer act at all, and why: an attempt that takes days must not outlive that.
+    pub async fn no_longer(&self, owner: &OwnerId, name: &str) -> Failure {
+        if matches!(&*self.0, Kind::Trusted) {
+            return std::future::pending().await;
+        }
+        loop {
+            sleep(GOOD_FOR).await;
+            if let Err(why) = self.caller(owner, name).await {
+                return why;
+            }
+        }
+    }
 }
 
 async fn look_up(users: &UserStore, owner: &OwnerId, clock: fn() -> u64) -> Answer {

@@ -341,6 +341,11 @@ impl Recorded<'_> {
 }
 
 impl StepHost for Recorded<'_> {
+    fn owner(&self) -> BoxFuture<'_, Result<Caller, Failure>> {
+        let caller = self.again.replay.caller.clone();
+        async { Ok(caller) }.boxed()
+    }
+
     fn item_done(&self, _: u32, _: Value) -> BoxFuture<'_, Result<(), Failure>> {
         async { Ok(()) }.boxed()
     }

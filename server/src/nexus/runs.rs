@@ -42,7 +42,7 @@ use super::owner::Owners;
 use super::places::Places;
 use super::replay::{Replay, differences};
 use super::rows::{
-    AT_ONCE, About, Begun, Cancel, NewRun, OwnerId, RunFilter, RunId, RunRow, RunRows, Statistics,
+    About, Begun, Cancel, NewRun, OwnerId, RunFilter, RunId, RunRow, RunRows, Statistics,
 };
 use super::step::World;
 use super::steps::StepKinds;
@@ -55,6 +55,9 @@ use live::Live;
 
 /// How long the end of a server waits for its runs to stop where they are.
 const STOPPING: Duration = Duration::from_secs(5);
+
+/// Runs that a server may have, those within runs with them. These wait for no place, and each may begin many.
+const LIVE: usize = 50_000;
 
 /// How many runs that ended are kept, and for how long, where the configuration does not say.
 pub const KEPT: (u64, Duration) = (100_000, Duration::from_secs(30 * 24 * 3_600));
@@ -98,8 +101,8 @@ pub(crate) struct Inner {
     live: DashMap<RunId, Arc<Live>>,
     announcer: Announcer,
     ending: Shutdown,
-    /// Why the rows could not be reached last time, if they could not.
-    fault: Mutex<Option<String>>,
+    /// Why the rows could not be reached last time, if they could not: by who says that this server lives, and by who looks for runs.
+    faults: Mutex<[Option<String>; 2]>,
     keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -160,7 +163,7 @@ impl Runs {
             live: DashMap::new(),
             announcer,
             ending: Shutdown::default(),
-            fault: Mutex::default(),
+            faults: Mutex::default(),
             keeper: Mutex::default(),
         }))
     }
@@ -192,7 +195,7 @@ impl Runs {
     /// Why the rows cannot be reached, if they cannot.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        lock(&self.0.fault).clone()
+        lock(&self.0.faults).iter().flatten().next().cloned()
     }
 
     /// Begins a run, or finds the one that this request began before. Durable when it returns.
@@ -236,6 +239,7 @@ impl Runs {
         }
         let entry = match &parent {
             None => Some(this.places.enter().ok_or_else(full)?),
+            Some(_) if this.live.len() >= LIVE => return Err(full()),
             Some(_) => None,
         };
         let key = EntityRef::new(Kind::pattern(), order.pattern.clone());
@@ -527,7 +531,7 @@ impl Runs {
             ended: None,
             what: "started",
             about: live.about.clone(),
-            message: "".into(),
+            code: "".into(),
             time_ms,
         });
     }

@@ -77,6 +77,9 @@ pub struct World {
 
 /// What only the runner can do for a step.
 pub trait StepHost: Send + Sync {
+    /// The run's owner, as they are at this moment. For a step that takes long; [`StepCall::caller`] is as they were at its start.
+    fn owner(&self) -> BoxFuture<'_, Result<Caller, Failure>>;
+
     /// Makes it durable that an element of the step's list is done.
     fn item_done(&self, index: u32, result: Value) -> BoxFuture<'_, Result<(), Failure>>;
 

@@ -12,6 +12,7 @@ mod matrix;
 #[expect(dead_code, reason = "not all that a process can do is needed here")]
 mod process;
 mod raw;
+mod runs;
 mod secrets;
 mod server;
 mod streams;

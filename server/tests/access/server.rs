@@ -17,6 +17,7 @@ use tonic::{Request, Status};
 use v1::admin_service_client::AdminServiceClient;
 use v1::auth_service_client::AuthServiceClient;
 use v1::graph_service_client::GraphServiceClient;
+use v1::nexus_service_client::NexusServiceClient;
 use v1::user_service_client::UserServiceClient;
 
 use crate::process::Process;
@@ -187,6 +188,10 @@ impl Server {
 
     pub fn graph(&self, token: &str) -> GraphServiceClient<Calls> {
         GraphServiceClient::with_interceptor(self.channel.clone(), bearer(Some(token)))
+    }
+
+    pub fn nexus(&self, token: &str) -> NexusServiceClient<Calls> {
+        NexusServiceClient::with_interceptor(self.channel.clone(), bearer(Some(token)))
     }
 
     pub fn operator(&self, token: &str) -> AdminServiceClient<Calls> {

@@ -664,6 +664,64 @@ async fn an_owner_that_was_paused_loses_its_runs_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_lets_go_of_runs_that_were_taken_over_though_their_steps_say_nothing() {
+    let server = match testbed::Postgres::shared() {
+        Ok(server) => server,
+        Err(missing) => {
+            eprintln!("skipped: {missing}");
+            return;
+        }
+    };
+    let with = With {
+        store: Some(server.database()),
+        ..With::default()
+    };
+    let paused = Bench::with(with.clone()).await;
+    paused.put("long", steps(&["a:hang"])).await;
+    let id = paused.begin("long").await;
+    paused.scripted.called(1).await;
+    let other = Bench::with(With { me: 2, ..with }).await;
+    other.runs.start();
+    other.scripted.called(1).await;
+    // It goes on, and its step would hang for ever.
+    paused.runs.start();
+    let gone = tokio::time::timeout(Duration::from_secs(30), paused.runs.ended_here(&id)).await;
+    assert!(gone.is_ok(), "it still carries the run out");
+    assert_eq!(paused.runs.carried(), 0);
+    let run = paused.runs.run(&id).await.expect("reached").expect("there");
+    assert_eq!(run.epoch, 2, "what it tells is what the other one does");
+    other.scripted.open();
+    assert_eq!(ended(&paused.runs, &id).await.state(), RunSucceeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_run_keeps_no_other_from_going_on() {
+    use sqlx::Connection as _;
+    let mut bench = Bench::in_file().await;
+    bench.put("long", steps(&["a:hang"])).await;
+    let (damaged, other) = (bench.begin("long").await, bench.begin("long").await);
+    bench.scripted.called(2).await;
+    bench.runs.end().await;
+    let file = bench._folder.path().join("a.db.runs");
+    let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite://{}", file.display()))
+        .await
+        .expect("it opens");
+    let spoiled = sqlx::query(
+        "UPDATE amadeus_run_lines SET body = x'ff' WHERE run = (SELECT run FROM amadeus_runs WHERE id = ?)",
+    )
+    .bind(&*damaged.0)
+    .execute(&mut connection)
+    .await
+    .expect("spoiled");
+    assert!(spoiled.rows_affected() > 0);
+    connection.close().await.expect("closed");
+    bench.restart().await;
+    bench.scripted.open();
+    assert_eq!(bench.ended(&other).await.state(), RunSucceeded);
+    assert!(bench.runs.fault().is_some_and(|why| why.contains("cut")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_reaches_a_run_on_another_server() {
     let server = match testbed::Postgres::shared() {
         Ok(server) => server,

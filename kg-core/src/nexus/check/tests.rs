@@ -258,7 +258,12 @@ fn bounds_and_policies_are_checked() {
                "retry":{"max_attempts":0,"multiplier":0.5,"jitter":2,"backoff_ms":50000,"codes":["OK","UNAVAILABLE"]},
                "compensation":{"type":"never","retry":{"max_attempts":1001}}}]}"#,
         ),
+        // First what no pattern of a graph may be, then what none may be that runs; whoever tells them tells one for each path.
         &[
+            "steps[0].retry.max_attempts",
+            "steps[0].retry.multiplier",
+            "steps[0].retry.jitter",
+            "steps[0].compensation.retry.max_attempts",
             "classes.none: is 0",
             "max_parallel: at most",
             "inputs[0].name: only letters",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::journal::{Failure, Line, What};
 use super::super::state::{RunState, StepState};
 use super::state::{Decision, Ending, Run};
-use crate::model::{Join, Object};
+use crate::model::{Join, Object, Value};
 
 /// A line that cannot follow those before it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,7 +132,9 @@ impl Run {
                 index,
                 result,
             } => {
-                self.steps[*step].items.insert(*index, result.clone());
+                self.kept_bytes += result.weight();
+                let before = self.steps[*step].items.insert(*index, result.clone());
+                self.kept_bytes -= before.map_or(0, |before| before.weight());
             }
             What::StepRetrying {
                 step,
@@ -152,6 +154,7 @@ impl Run {
                 self.leave(*step);
                 let status = &mut self.steps[*step];
                 status.result = Some(result.clone());
+                self.kept_bytes += result.weight();
                 status.failure = None;
                 if self.plan.steps[*step].undo.is_some() {
                     self.undo.push(*step);
@@ -293,7 +296,8 @@ impl Run {
         let status = &mut self.steps[step];
         status.state = how;
         status.ended_ms = Some(time_ms);
-        status.items.clear();
+        let items = std::mem::take(&mut status.items);
+        self.kept_bytes -= items.values().map(Value::weight).sum::<usize>();
         self.unsettled -= 1;
         let plan = self.plan.clone();
         for dependent in &plan.steps[step].dependents {

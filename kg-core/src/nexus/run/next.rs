@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::super::journal::{Failure, What};
 use super::super::state::{RunState, StepState};
 use super::state::{Decision, Ending, Run};
-use crate::model::Object;
+use crate::limits::RESULT_BYTES;
+use crate::model::{Object, Value};
 
 /// What is to be done, and when to ask again if nothing happens.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -206,7 +207,7 @@ impl Run {
     fn wake_at(&self, now_ms: u64) -> Option<u64> {
         let due = self
             .due
-            .range((now_ms + 1, 0)..)
+            .range((now_ms.saturating_add(1), 0)..)
             .next()
             .map(|(at_ms, _)| *at_ms);
         due.into_iter().chain(self.deadline_ms()).min()
@@ -258,7 +259,18 @@ impl Run {
     }
 
     fn finish(&self) -> Next {
-        match self.plan.outputs(self) {
+        let bounded = |outputs: Object| match Value::Object(outputs.clone()).weight() {
+            bytes if bytes > RESULT_BYTES => {
+                let message = format!(
+                    "the outputs have about {bytes} bytes, at most {RESULT_BYTES} are kept"
+                );
+                Err(Failure::new("OUT_OF_RANGE", message))
+            }
+            _ => Ok(outputs),
+        };
+        let outputs = self.plan.outputs(self);
+        let outputs = outputs.map_err(|fault| Failure::new("INVALID_ARGUMENT", fault.to_string()));
+        match outputs.and_then(bounded) {
             Ok(outputs) => Next {
                 commands: vec![Command::Write(What::RunEnded {
                     state: RunState::Succeeded,
@@ -267,11 +279,11 @@ impl Run {
                 })],
                 wake_at: None,
             },
-            Err(fault) => close(
+            Err(failure) => close(
                 self,
                 &Ending {
                     state: RunState::Failed,
-                    failure: Failure::new("INVALID_ARGUMENT", fault.to_string()),
+                    failure,
                     step: None,
                 },
             ),

@@ -3,7 +3,7 @@
 use super::super::journal::{Failure, What};
 use super::super::state::StepState;
 use super::state::Run;
-use crate::limits::RESULT_BYTES;
+use crate::limits::{RESULT_BYTES, RUN_BYTES, RUN_LINES};
 use crate::model::{Retry, Value};
 
 impl Run {
@@ -27,14 +27,16 @@ impl Run {
         // An attempt is given no more time than its run has. Which of the two clocks rings first must not decide whether
         // the step failed or the run was out of time.
         let out_of_time = self.is_out_of_time(now_ms);
-        let failure = match result.and_then(held) {
+        // What is done of its list is kept in its result from then on.
+        let items = status.items.values().map(Value::weight).sum();
+        let failure = match result.and_then(|result| self.held(result, items)) {
             Ok(result) => return Some(What::StepSucceeded { step, result }),
             Err(_) if out_of_time => return Some(What::StepCancelled { step }),
             Err(failure) => failure,
         };
         let planned = &self.plan.steps[step];
-        // A run that is ending begins nothing any more.
-        let may = self.ending.is_none();
+        // A run that is ending begins nothing any more, and a journal has an end.
+        let may = self.ending.is_none() && self.seq < RUN_LINES;
         let at_ms = next_attempt(&planned.retry, attempt, &failure, now_ms, random);
         let in_time = |at_ms: &u64| {
             let deadline = self.step_deadline_ms(step);
@@ -54,9 +56,13 @@ impl Run {
     /// An element of a step's list is done.
     ///
     /// # Errors
-    /// What it gave is more than a line can hold.
+    /// What it gave is more than a line, or the run, can hold.
     pub fn item(&self, step: usize, index: u32, result: Value) -> Result<What, Failure> {
-        let result = held(result)?;
+        if self.seq >= RUN_LINES {
+            let message = format!("the journal of a run has room for {RUN_LINES} lines");
+            return Err(Failure::new("OUT_OF_RANGE", message));
+        }
+        let result = self.held(result, 0)?;
         Ok(What::ItemSucceeded {
             step,
             index,
@@ -83,7 +89,9 @@ impl Run {
         let now_ms = now_ms.max(self.time_ms);
         Some(match result {
             Ok(_) => What::CompensationSucceeded { step },
-            Err(failure) => match next_attempt(retry, attempt, &failure, now_ms, random) {
+            Err(failure) => match next_attempt(retry, attempt, &failure, now_ms, random)
+                .filter(|_| self.seq < RUN_LINES)
+            {
                 Some(at_ms) => What::CompensationRetrying {
                     step,
                     attempt,
@@ -93,6 +101,19 @@ impl Run {
                 None => What::CompensationFailed { step, failure },
             },
         })
+    }
+
+    /// A result that a line can hold, and the run besides all that it holds already. `freed` are bytes of that which it stands for.
+    fn held(&self, result: Value, freed: usize) -> Result<Value, Failure> {
+        let result = held(result)?;
+        let bytes = (self.kept_bytes + result.weight()).saturating_sub(freed);
+        if bytes > RUN_BYTES {
+            let message = format!(
+                "the results of the run would have about {bytes} bytes, at most {RUN_BYTES} are kept"
+            );
+            return Err(Failure::new("OUT_OF_RANGE", message));
+        }
+        Ok(result)
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Run {
     /// Whether somebody wants it to end: what is under way is cut.
     pub(super) cancelled: bool,
     pub(super) outputs: Object,
+    /// Bytes of results, and of elements of lists of steps that are under way.
+    pub(super) kept_bytes: usize,
 
     /// Steps that will not run, by rank: lines that are still to be written.
     pub(super) decided: BTreeMap<usize, Decision>,
@@ -141,6 +143,7 @@ impl Run {
             ending: None,
             cancelled: false,
             outputs: Object::new(),
+            kept_bytes: 0,
             decided: BTreeMap::new(),
             ready: BTreeSet::new(),
             again: BTreeSet::new(),

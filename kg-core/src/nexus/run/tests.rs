@@ -320,6 +320,78 @@ fn inputs_are_held_against_what_the_pattern_says() {
     assert_eq!(fields, ["inputs.a", "inputs.n", "inputs.more"]);
 }
 
+#[test]
+fn what_a_run_holds_together_is_bounded_and_the_step_that_brings_more_fails() {
+    let steps: Vec<String> = (0..20)
+        .map(|i| format!(r#"{{"id":"s{i:02}","type":"pass"}}"#))
+        .collect();
+    let mut hand = Hand::of(&format!(
+        r#"{{"max_parallel":20,"steps":[{}]}}"#,
+        steps.join(",")
+    ));
+    assert_eq!(hand.go_on().len(), 20);
+    let large = Value::String("x".repeat(4_000_000).into());
+    let fit = crate::limits::RUN_BYTES / large.weight();
+    for i in 0..fit {
+        hand.end(&format!("s{i:02}"), Ok(large.clone()));
+    }
+    assert!(hand.run.failure().is_none());
+    hand.end(&format!("s{fit:02}"), Ok(large));
+    let failure = hand.run.failure().expect("it fails");
+    assert_eq!(&*failure.code, "OUT_OF_RANGE");
+}
+
+#[test]
+fn elements_of_a_list_count_until_they_are_in_its_result() {
+    let mut hand = Hand::of(r#"{"steps":[{"id":"a","type":"pass"},{"id":"b","type":"pass"}]}"#);
+    hand.go_on();
+    let large = Value::String("x".repeat(4_000_000).into());
+    let fit = u32::try_from(crate::limits::RUN_BYTES / large.weight()).expect("few");
+    for index in 0..fit {
+        let what = hand
+            .run
+            .item(0, index, large.clone())
+            .expect("there is room");
+        hand.write(what);
+    }
+    let full = hand.run.item(0, fit, large.clone()).expect_err("no room");
+    assert_eq!(&*full.code, "OUT_OF_RANGE");
+    // What the list comes to takes the place of its elements.
+    hand.end("a", Ok(Value::Null));
+    hand.end("b", Ok(large));
+    assert!(hand.run.failure().is_none());
+}
+
+#[test]
+fn a_journal_that_is_full_ends_repetitions_and_lists_but_not_the_run() {
+    let mut hand = Hand::of(
+        r#"{"steps":[{"id":"a","type":"pass","retry":{"max_attempts":1000}},{"id":"b","type":"pass"}]}"#,
+    );
+    hand.go_on();
+    while hand.run.last_seq() < crate::limits::RUN_LINES {
+        let what = hand.run.item(1, 0, Value::Null).expect("there is room");
+        hand.write(what);
+    }
+    assert!(hand.run.item(1, 0, Value::Null).is_err());
+    hand.end("a", Err(Failure::new("UNAVAILABLE", "gone")));
+    assert_eq!(hand.status("a").state, StepState::Failed);
+    hand.end("b", Ok(Value::Null));
+    hand.go_on();
+    assert_eq!(hand.run.state(), RunState::Failed);
+}
+
+#[test]
+fn outputs_that_are_too_large_fail_the_run() {
+    let mut hand = Hand::of(
+        r#"{"steps":[{"id":"a","type":"pass"}],"outputs":[{"name":"x","value":"${steps.a.result}"},{"name":"y","value":"${steps.a.result}"}]}"#,
+    );
+    hand.go_on();
+    hand.end("a", Ok(Value::String("x".repeat(3_000_000).into())));
+    hand.go_on();
+    let failure = hand.run.failure().expect("it fails");
+    assert_eq!(&*failure.code, "OUT_OF_RANGE");
+}
+
 /// Any line at all.
 fn anything(rng: &mut Rng) -> What {
     let step = rng.below(7);

@@ -214,6 +214,7 @@ pub fn about(run: &Run) -> String {
         ("taken over", taken_over),
         ("inputs", literal::shown_properties(run.inputs.as_ref())),
         ("outputs", literal::shown_properties(run.outputs.as_ref())),
+        ("left out", run.left_out.join(", ")),
     ]) + &table::section(
         "Steps",
         &["ID", "TYPE", "STATE", "ATTEMPTS", "TOOK", "RESULT"],

@@ -104,9 +104,12 @@ pub(super) fn failed(error: &sqlx::Error) -> RunRowsError {
     let said = error.to_string();
     if let Some(code) = error.as_database_error().and_then(|e| e.code()) {
         return match (&*code, code.parse::<i32>().map(|code| code & 0xff)) {
-            // PostgreSQL's five letters first: disk full; what is not there or is of another kind than it should be.
+            // PostgreSQL's five letters first: disk full; what is not there or is of another kind than it should be, and values that
+            // it never takes: a group with one of these would be tried again for ever, and all runs would wait for it.
             ("53100", _) => RunRowsError::Full(said),
-            (code, _) if code.len() == 5 && code.starts_with("42") => RunRowsError::Broken(said),
+            (code, _) if code.len() == 5 && ["22", "23", "42"].contains(&&code[..2]) => {
+                RunRowsError::Broken(said)
+            }
             // Read-only, out of memory or connections, a conflict, a timeout, a shutdown.
             (code, _) if code.len() == 5 => RunRowsError::Unavailable(said),
             // SQLite's numbers: full; busy, locked, out of memory, read-only, cannot open, and permissions.

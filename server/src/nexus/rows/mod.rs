@@ -351,6 +351,19 @@ impl RunRows {
             .collect()
     }
 
+    /// Runs within a run that have not ended: at most [`AT_ONCE`].
+    ///
+    /// # Errors
+    /// [`RunRowsError`].
+    pub async fn children(&self, parent: &str) -> Result<Vec<RunId>, RunRowsError> {
+        // Said twice, so that the index of those that have a parent is used.
+        let sql = "SELECT id FROM amadeus_runs WHERE parent = $1 AND parent <> '' AND ended_ms IS NULL ORDER BY run LIMIT $2";
+        let rows = self.base.all(sql, values![parent, AT_ONCE as u64]).await?;
+        rows.iter()
+            .map(|row| Ok(RunId(row.text(0)?.into())))
+            .collect()
+    }
+
     /// How a pattern has run.
     ///
     /// # Errors

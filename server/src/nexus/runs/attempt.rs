@@ -55,10 +55,20 @@ impl Attempt {
         let cut = self.cut.clone();
         // A time that no clock reaches is as good as none.
         let longest = Duration::from_millis(timeout_ms.min(1_000 * 86_400_000));
+        let (owners, owner, actor) = (
+            self.runs.0.owners.clone(),
+            self.owner.clone(),
+            self.actor.clone(),
+        );
         let attempt = self.carry_out(Instant::now() + longest);
         tokio::pin!(attempt);
         tokio::select! {
             outcome = &mut attempt => outcome,
+            why = owners.no_longer(&owner, &actor) => {
+                // Release: pairs with the Acquire of what is dropped with the attempt, next.
+                cut.store(true, Ordering::Release);
+                Err(why)
+            }
             () = sleep(longest) => {
                 // Release: pairs with the Acquire of what is dropped with the attempt, next.
                 cut.store(true, Ordering::Release);
@@ -81,6 +91,7 @@ impl Attempt {
             runs: self.runs.clone(),
             run: self.info.clone(),
             owner: self.owner,
+            actor: self.actor,
             caller: caller.clone(),
             step: self.begin.step,
             step_id: self.step_id.clone(),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesOrdered, FuturesUnordered, StreamExt as _};
 use kg_core::model::Object;
-use kg_core::nexus::{Command, Line, Run, RunState, What};
+use kg_core::nexus::{Command, Failure, Line, Run, RunState, StepState, What};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -22,7 +22,7 @@ use tonic::Code;
 
 use super::super::failure;
 use super::super::places::Place;
-use super::super::rows::{Append, Appending, Cancel, Fenced, RunFilter};
+use super::super::rows::{Append, Appending, Cancel, Fenced};
 use super::super::step::RunInfo;
 use super::attempt::{Attempt, Begin, Outcome};
 use super::host::Item;
@@ -74,18 +74,14 @@ pub(super) async fn carry_out(runs: &Runs, live: &Arc<Live>) {
 pub(super) async fn finish(runs: &Runs, live: &Live) {
     let run = live.fold();
     if run.state() != RunState::Succeeded && may_have_children(&run) {
-        let filter = RunFilter {
-            parent: live.id.to_string(),
-            states: vec![RunState::Queued, RunState::Running],
-            ..RunFilter::default()
-        };
         // Those that cannot be reached now end with their own time.
-        for child in runs.list(&filter, super::AT_ONCE).await.unwrap_or_default() {
+        let children = runs.0.rows.children(&live.id.0).await;
+        for child in children.unwrap_or_default() {
             let cancel = Cancel {
                 actor: live.about.actor.clone(),
                 reason: format!("the run {} has ended", live.id).into(),
             };
-            let _ = runs.cancel(&child.id, cancel).await;
+            let _ = runs.cancel(&child, cancel).await;
         }
     }
     runs.announce_end(live);
@@ -134,7 +130,7 @@ pub(super) async fn give_up(runs: &Runs, live: &Arc<Live>) {
         && appending.durable().await.is_ok()
         && now.show(&line).is_ok()
     {
-        runs.announce_end(&now);
+        finish(runs, &now).await;
     }
 }
 
@@ -160,10 +156,13 @@ struct Carrier<'a> {
     wake_at: Option<u64>,
 }
 
+/// Who waits for an element of a list to be durable.
+type Waiter = oneshot::Sender<Result<(), Failure>>;
+
 #[derive(Default)]
 struct Handed {
     lines: Vec<Line>,
-    waiters: Vec<oneshot::Sender<()>>,
+    waiters: Vec<Waiter>,
 }
 
 /// An attempt that is under way.
@@ -382,11 +381,7 @@ impl<'a> Carrier<'a> {
         self.hand(lines, Vec::new()).await
     }
 
-    async fn hand(
-        &mut self,
-        lines: Vec<Line>,
-        waiters: Vec<oneshot::Sender<()>>,
-    ) -> Result<(), Stop> {
+    async fn hand(&mut self, lines: Vec<Line>, waiters: Vec<Waiter>) -> Result<(), Stop> {
         let Some(first) = lines.first() else {
             return Ok(());
         };
@@ -428,7 +423,7 @@ impl<'a> Carrier<'a> {
             })?;
         }
         for waiter in handed.waiters {
-            let _ = waiter.send(());
+            let _ = waiter.send(Ok(()));
         }
         Ok(())
     }
@@ -466,8 +461,13 @@ impl<'a> Carrier<'a> {
         }
         let steps = self.run.steps();
         let ending = self.run.failure().is_some();
+        // A run that is ending begins nothing any more but what was under way when it was taken over.
+        let begins = |step: usize| {
+            let status = &steps[step];
+            status.ended_ms.is_none() && (!ending || status.state == StepState::Running)
+        };
         self.asked_for
-            .retain(|step, place| place.is_none() || !(ending || steps[*step].ended_ms.is_some()));
+            .retain(|step, place| place.is_none() || begins(*step));
     }
 
     async fn item(&mut self, item: Item) -> Result<(), Stop> {
@@ -476,12 +476,15 @@ impl<'a> Carrier<'a> {
         if !counts || self.run.state() != RunState::Running {
             return Ok(());
         }
+        let what = match self.run.item(item.step, item.index, item.result) {
+            Ok(what) => what,
+            Err(failure) => {
+                let _ = item.durable.send(Err(failure));
+                return Ok(());
+            }
+        };
         self.hand_over().await?;
-        self.make(What::ItemSucceeded {
-            step: item.step,
-            index: item.index,
-            result: item.result,
-        })?;
+        self.make(what)?;
         let lines = std::mem::take(&mut self.made);
         self.hand(lines, vec![item.durable]).await
     }

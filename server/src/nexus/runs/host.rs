@@ -25,6 +25,7 @@ pub(super) struct Host {
     pub(super) runs: Runs,
     pub(super) run: Arc<RunInfo>,
     pub(super) owner: OwnerId,
+    pub(super) actor: Arc<str>,
     pub(super) caller: Caller,
     pub(super) step: usize,
     pub(super) step_id: Arc<str>,
@@ -44,7 +45,7 @@ pub(super) struct Item {
     pub(super) attempt: u32,
     pub(super) index: u32,
     pub(super) result: Value,
-    pub(super) durable: oneshot::Sender<()>,
+    pub(super) durable: oneshot::Sender<Result<(), Failure>>,
 }
 
 /// The id of the run that an attempt of a step begins under a name: always the same, so that it is found again after a restart.
@@ -55,6 +56,10 @@ pub fn child_id(name: &str, attempt: u32) -> RunId {
 }
 
 impl StepHost for Host {
+    fn owner(&self) -> BoxFuture<'_, Result<Caller, Failure>> {
+        self.runs.0.owners.caller(&self.owner, &self.actor).boxed()
+    }
+
     fn item_done(&self, index: u32, result: Value) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
             let Some(items) = &self.items else {
@@ -75,7 +80,7 @@ impl StepHost for Host {
                 )
             };
             items.send(item).await.map_err(|_| gone())?;
-            written.await.map_err(|_| gone())
+            written.await.map_err(|_| gone())?
         }
         .boxed()
     }
@@ -93,6 +98,11 @@ impl StepHost for Host {
                 return Err(failure::of(Code::FailedPrecondition, what));
             }
             let id = child_id(name, self.attempt);
+            // Before it begins: what is cut in the middle of that leaves a run behind too.
+            let unless_cut = CancelIfCut {
+                host: self,
+                id: Some(id.clone()),
+            };
             let known = self
                 .runs
                 .row(&id.0)
@@ -101,10 +111,6 @@ impl StepHost for Host {
             if known.is_none() {
                 self.begin(id.clone(), pattern, inputs, depth).await?;
             }
-            let unless_cut = CancelIfCut {
-                host: self,
-                id: Some(id.clone()),
-            };
             self.runs
                 .ended(&id)
                 .await
@@ -151,6 +157,7 @@ impl StepHost for Host {
                 runs: self.runs.clone(),
                 run: self.run.clone(),
                 owner: self.owner.clone(),
+                actor: self.actor.clone(),
                 caller: self.caller.clone(),
                 step: self.step,
                 step_id: self.step_id.clone(),

@@ -1,64 +1,117 @@
-//! The second's tick: says that this server lives, goes on with runs that nobody carries out, and forgets old ones.
+//! What a server does for its runs besides carrying them out: it says once a second that it lives, goes on with runs that nobody
+//! carries out, lets go of those that are somebody else's by now, and forgets old ones.
+//!
+//! Saying that it lives is a task of its own: to take over ten thousand runs takes longer than others wait for a word.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kg_core::nexus::RunState;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::super::rows::{AT_ONCE, LEASE, RunId, RunRowsError};
+use super::super::rows::{AT_ONCE, LEASE, RunId, RunKey, RunRowsError};
 use super::live::Live;
 use super::{Runs, carry, lock};
 
 /// How often a server says that it lives, and looks for runs that nobody carries out.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// How often it looks for its own runs that no task has, and for those that are kept no longer.
+/// How often it compares the runs that it has with those that are its own, and looks for those that are kept no longer.
 const TIDY: Duration = Duration::from_secs(10);
+
+/// Both tasks of the keeper, each of which may find that the rows cannot be reached.
+#[derive(Clone, Copy)]
+enum Part {
+    Living,
+    Looking,
+}
 
 impl Runs {
     /// Keeps doing so.
     pub(super) async fn keep(self) {
-        let mut beat = interval(BEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut tidied = Instant::now();
+        // Once before anything is taken over: from whoever has not said that they live others take it at once.
+        self.note(Part::Living, self.beat().await);
+        tokio::join!(self.say_that_it_lives(), self.look_after_runs());
+    }
+
+    async fn say_that_it_lives(&self) {
+        let mut beat = ticks();
         loop {
             beat.tick().await;
-            let mut done = self.beat().await;
-            if done.is_ok() && tidied.elapsed() >= TIDY {
-                tidied = Instant::now();
-                done = self.tidy().await;
-            }
-            let fault = done.err().map(|error| error.to_string());
-            if let Some(error) = &fault {
-                tracing::debug!(error, "the runs of others are not known now");
-            }
-            self.0.metrics.degraded("runs", fault.is_some());
-            *lock(&self.0.fault) = fault;
+            self.note(Part::Living, self.beat().await);
             self.count();
         }
     }
 
+    async fn look_after_runs(&self) {
+        let mut beat = ticks();
+        let mut tidied = Instant::now();
+        loop {
+            beat.tick().await;
+            let mut done = self.adopt().await;
+            if done.is_ok() && tidied.elapsed() >= TIDY {
+                tidied = Instant::now();
+                done = self.tidy().await;
+            }
+            self.note(Part::Looking, done);
+        }
+    }
+
+    fn note(&self, part: Part, done: Result<(), RunRowsError>) {
+        let fault = done.err().map(|error| error.to_string());
+        if let Some(error) = &fault {
+            tracing::debug!(error, "the runs of others are not known now");
+        }
+        let mut faults = lock(&self.0.faults);
+        faults[part as usize] = fault;
+        let fails = faults.iter().any(Option::is_some);
+        drop(faults);
+        self.0.metrics.degraded("runs", fails);
+    }
+
     async fn beat(&self) -> Result<(), RunRowsError> {
-        let rows = &self.0.rows;
-        for (key, cancel) in rows.beat(self.0.me).await?.cancels {
-            let all = self.0.live.iter();
-            let live = all
-                .map(|live| live.value().clone())
-                .find(|live| live.key == key);
-            if let Some(live) = live {
+        let cancels = self.0.rows.beat(self.0.me).await?.cancels;
+        if cancels.is_empty() {
+            return Ok(());
+        }
+        let all: HashMap<RunKey, Arc<Live>> = self
+            .carried_now()
+            .into_iter()
+            .map(|live| (live.key, live))
+            .collect();
+        for (key, cancel) in cancels {
+            if let Some(live) = all.get(&key) {
                 live.cancel(cancel);
             }
         }
+        Ok(())
+    }
+
+    async fn adopt(&self) -> Result<(), RunRowsError> {
         loop {
-            let adopted = rows.adopt(self.0.me, LEASE).await?;
-            for id in &adopted {
-                self.resume(id).await?;
-            }
+            let adopted = self.0.rows.adopt(self.0.me, LEASE).await?;
             self.0.metrics.runs_adopted(adopted.len());
+            let resumed = self.resume_all(&adopted).await;
             if adopted.len() < AT_ONCE {
-                return Ok(());
+                return resumed;
             }
         }
+    }
+
+    /// Goes on with each of these. One that is damaged keeps no other from that.
+    async fn resume_all(&self, ids: &[RunId]) -> Result<(), RunRowsError> {
+        let mut done = Ok(());
+        for id in ids {
+            match self.resume(id).await {
+                Err(error @ RunRowsError::Broken(_)) => {
+                    tracing::error!(run = %id, %error, "a run cannot be read, and is left as it is");
+                    done = Err(error);
+                }
+                resumed => resumed?,
+            }
+        }
+        done
     }
 
     /// Goes on with a run that is mine, or has its end told.
@@ -80,10 +133,19 @@ impl Runs {
         Ok(())
     }
 
+    /// Goes on with runs of mine that no task has, and ends tasks whose run is not mine any more.
     async fn tidy(&self) -> Result<(), RunRowsError> {
         self.0.places.tidy();
         let rows = &self.0.rows;
-        for id in rows.mine(self.0.me).await? {
+        let mine = rows.mine(self.0.me).await?;
+        let known: HashSet<&RunId> = mine.iter().collect();
+        for live in self.carried_now() {
+            if !known.contains(&live.id) {
+                self.let_go_of(&live).await?;
+            }
+        }
+        let mut orphans = Vec::new();
+        for id in &mine {
             if self.live(&id.0).is_some() {
                 continue;
             }
@@ -92,13 +154,37 @@ impl Runs {
             };
             // It may have ended since, or begun just now. Whoever carries it out all the same is fenced by the new epoch.
             let orphan = row.ended_ms.is_none() && self.live(&id.0).is_none();
-            if !orphan || rows.retake(&id, row.epoch, self.0.me).await? {
-                self.resume(&id).await?;
+            if !orphan || rows.retake(id, row.epoch, self.0.me).await? {
+                orphans.push(id.clone());
             }
         }
+        self.resume_all(&orphans).await?;
         let before_ms = (self.0.clock)().saturating_sub(self.0.kept.1.as_millis() as u64);
         while rows.trim(before_ms, self.0.kept.0).await? == AT_ONCE {}
         Ok(())
+    }
+
+    /// Ends the task of a run that another server has taken over. Its next write would end it too; but one that waits for an event
+    /// may not write for days, would show what is long past, and keep a place.
+    async fn let_go_of(&self, live: &Arc<Live>) -> Result<(), RunRowsError> {
+        let row = self.0.rows.row(&live.id.0).await?;
+        if row.is_some_and(|row| row.server == self.0.me && row.epoch <= live.epoch) {
+            return Ok(());
+        }
+        let this = |_: &RunId, now: &Arc<Live>| now.epoch == live.epoch;
+        // Out of the table first: whoever follows it looks there when they are told that its task has ended.
+        if self.0.live.remove_if(&live.id, this).is_some() {
+            tracing::info!(run = %live.id, "another server carries this run out now");
+            self.0.metrics.run_fenced();
+            live.stop();
+        }
+        Ok(())
+    }
+
+    /// Copied out: no guard of the table is held while the rows are asked.
+    fn carried_now(&self) -> Vec<Arc<Live>> {
+        let all = self.0.live.iter();
+        all.map(|live| live.value().clone()).collect()
     }
 
     fn count(&self) {
@@ -113,4 +199,10 @@ impl Runs {
         }
         self.0.metrics.runs(states);
     }
+}
+
+fn ticks() -> tokio::time::Interval {
+    let mut ticks = interval(BEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }

@@ -59,15 +59,8 @@ pub struct View {
     pub lines: Vec<v1::RunLine>,
     /// What it carries out.
     pub pattern: v1::Pattern,
-    begun_by: String,
-}
-
-impl View {
-    /// The user who began it; empty: nobody who is known.
-    #[must_use]
-    pub fn begun_by(&self) -> &str {
-        &self.begun_by
-    }
+    /// What is known of it from its beginning.
+    pub about: Arc<About>,
 }
 
 impl Start {
@@ -192,7 +185,7 @@ impl Live {
             run: self.told(&shown, true),
             lines: shown.lines.clone(),
             pattern: (*self.definition).clone(),
-            begun_by: self.about.begun_by().to_owned(),
+            about: self.about.clone(),
         }
     }
 
@@ -249,10 +242,10 @@ impl Live {
             ended: Some(self.key),
             what,
             about: self.about.clone(),
-            message: shown
+            code: shown
                 .run
                 .failure()
-                .map_or_else(|| "".into(), |f| f.message.clone()),
+                .map_or_else(|| "".into(), |failure| failure.code.clone()),
             time_ms: shown.run.ended_ms().unwrap_or_default(),
         })
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use amadeus_proto::v1::graph_service_server::GraphServiceServer;
 use amadeus_proto::v1::query_service_server::QueryServiceServer;
 use futures::future::BoxFuture;
-use kg_core::limits::MESSAGE_BYTES;
+use kg_core::limits::{MESSAGE_BYTES, REASON_BYTES};
 use kg_core::model::{Value, ValueType};
 use kg_core::nexus::{Failure, StepType, Target};
 use prost_reflect::{
@@ -120,13 +120,15 @@ async fn carry_out(call: StepCall<'_>) -> Result<Value, Failure> {
     may(&call.caller, &path)?;
 
     let mut message = dynamic::request("parameters", method.input(), &call.parameters)?;
-    let reason = format!("step {} of run {}", call.step, call.run.id);
     identify(
         &mut message,
         "request_id",
         shortened(&call.key, REQUEST_ID_BYTES),
     );
-    identify(&mut message, "reason", reason);
+    say_whose(
+        &mut message,
+        &format!("step {} of run {}", call.step, call.run.id),
+    );
     let mut request = Request::new(dynamic::encoded(&message)?);
     request.set_timeout(Duration::from_millis(call.timeout_ms));
     request.extensions_mut().insert(call.caller.clone());
@@ -157,6 +159,27 @@ fn identify(message: &mut DynamicMessage, name: &str, text: String) {
     if !message.has_field(&field) {
         message.set_field(&field, Field::String(text));
     }
+}
+
+/// Whatever reason a step gives stands behind the run that it is a step of: by the record of a change both are found, the run, and its
+/// owner as the actor.
+fn say_whose(message: &mut DynamicMessage, run: &str) {
+    let field = message.descriptor().get_field_by_name("reason");
+    let Some(field) = field.filter(|field| field.kind() == Kind::String) else {
+        return;
+    };
+    let given = message.get_field(&field);
+    let reason = match given.as_str() {
+        None | Some("") => run.to_owned(),
+        Some(given) => {
+            let whole = format!("{run}: {given}");
+            let end = (0..=whole.len().min(REASON_BYTES))
+                .rev()
+                .find(|&at| whole.is_char_boundary(at));
+            whole[..end.unwrap_or_default()].to_owned()
+        }
+    };
+    message.set_field(&field, Field::String(reason));
 }
 
 /// A key that is too long is cut, and told from others that begin like it by its hash.

@@ -6,11 +6,13 @@
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kg_core::error::Fault;
+use kg_core::limits::RESULT_BYTES;
 use kg_core::model::{Object, Value, ValueType};
 use kg_core::nexus::{Argument, Element, Failure, Parameters, StepType, Target};
+use tonic::Code;
 
 use super::{parameters, result};
-use crate::nexus::failure::invalid;
+use crate::nexus::failure::{invalid, of};
 use crate::nexus::step::{StepCall, StepProvider};
 
 static ABOUT: StepType = StepType {
@@ -78,6 +80,7 @@ async fn carry_out(call: StepCall<'_>) -> Result<Value, Failure> {
             format!("must be 1 to {PARALLEL_MOST}"),
         ));
     }
+    let mut bytes: usize = call.items.iter().map(|(_, done)| done.weight()).sum();
     let mut results: Vec<Option<Value>> = vec![None; items.len()];
     for (index, done) in &call.items {
         if let Some(place) = results.get_mut(*index as usize) {
@@ -109,7 +112,14 @@ async fn carry_out(call: StepCall<'_>) -> Result<Value, Failure> {
         }
         match under_way.next().await {
             None => break,
-            Some((index, Ok(result))) => results[index as usize] = Some(result),
+            Some((index, Ok(result))) => {
+                bytes += result.weight();
+                results[index as usize] = Some(result);
+                if bytes > RESULT_BYTES && failed.is_none() {
+                    let why = format!("the results have more than {RESULT_BYTES} bytes so far");
+                    failed = Some((index, of(Code::OutOfRange, why)));
+                }
+            }
             // Of several the first in the list, so that what is told does not hang on who was quicker.
             Some((index, Err(failure))) => match &failed {
                 Some((first, _)) if *first < index => {}

@@ -96,6 +96,7 @@ impl Stage {
         action: &str,
         given: &str,
     ) -> Told {
+        *self.host.caller.lock().expect("no panic") = Some(caller.clone());
         let call = StepCall {
             run: &self.run,
             step: "step".into(),
@@ -145,6 +146,7 @@ struct Host {
     done: Mutex<BTreeMap<u32, Value>>,
     begun: Mutex<Vec<u32>>,
     under_way: Mutex<(usize, usize)>,
+    caller: Mutex<Option<Caller>>,
 }
 
 impl Host {
@@ -155,6 +157,11 @@ impl Host {
 }
 
 impl StepHost for Host {
+    fn owner(&self) -> BoxFuture<'_, Result<Caller, Failure>> {
+        let caller = self.caller.lock().expect("no panic").clone();
+        async { Ok(caller.unwrap_or_else(Caller::trusted)) }.boxed()
+    }
+
     fn item_done(&self, index: u32, result: Value) -> BoxFuture<'_, Result<(), Failure>> {
         self.done.lock().expect("no panic").insert(index, result);
         async { Ok(()) }.boxed()
@@ -197,6 +204,18 @@ impl StepHost for Host {
         }
         .boxed()
     }
+}
+
+#[tokio::test]
+async fn a_list_whose_results_are_too_large_so_far_begins_no_more_of_them() {
+    let stage = Stage::new().await;
+    let item = "x".repeat(500_000);
+    let items = vec![format!("{item:?}"); 40].join(",");
+    let step = r#"{"type": "pass", "parameters": {"v": "${item}"}}"#;
+    let given = format!(r#"{{"items": [{items}], "step": {step}, "max_parallel": 1}}"#);
+    let failed = code(stage.step("map", "", "", &given).await);
+    assert_eq!(failed, "OUT_OF_RANGE");
+    assert_eq!(stage.host.begun.lock().expect("no panic").len(), 9);
 }
 
 fn reader_of(kind: &str) -> Caller {
@@ -287,6 +306,23 @@ async fn a_mutation_is_committed_as_the_runs_owner_and_once_for_its_key() {
     assert_eq!(&*record.request_id, "run-1/step");
     assert_eq!(&*record.reason, "step step of run run-1");
     assert_eq!(&*record.actor, "anonymous");
+
+    // A reason of its own does not hide whose step it was.
+    let why = put
+        .replace(r#""7""#, r#""8""#)
+        .replacen('{', r#"{"reason": "dearer", "#, 1);
+    let changed = stage.keyed(
+        "run-1/other",
+        Caller::trusted(),
+        "graph",
+        "",
+        "put_entity",
+        &why,
+    );
+    changed.await.expect("put");
+    let history = stage.world.graph.graph.published();
+    let record = history.history.record(2).expect("it is kept").clone();
+    assert_eq!(&*record.reason, "step step of run run-1: dearer");
 
     let get = r#"{"ref": {"kind": "order", "name": "7"}}"#;
     let got = stage

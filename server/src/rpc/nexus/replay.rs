@@ -5,6 +5,7 @@
 
 use amadeus_proto::v1;
 use kg_core::nexus::Difference;
+use prost::Message as _;
 use tokio::time::timeout_at;
 use tonic::{Request, Response, Status};
 
@@ -23,7 +24,7 @@ pub(super) async fn replay_run(
     let asked = request.get_ref();
     let recorded = service.runs.recorded(&asked.run_id).await?;
     let recorded = recorded
-        .filter(|recorded| may_see(&caller, recorded.about.begun_by()))
+        .filter(|recorded| may_see(&caller, &recorded.about))
         .ok_or_else(|| no_run(&asked.run_id))?;
     if !recorded.run.state().has_ended() {
         let why = format!(
@@ -39,10 +40,14 @@ pub(super) async fn replay_run(
     let replayed = timeout_at(until, replaying).await;
     let replayed = replayed.map_err(|_| status::deadline("a run was replayed"))?;
     let (run, differences) = replayed.map_err(|failure| status::failed(&failure))?;
+    let differences: Vec<_> = differences.into_iter().map(difference).collect();
+    let bytes: usize = differences.iter().map(|one| one.encoded_len() + 5).sum();
+    let mut run = to_proto::run::run(&recorded.about, &run, true);
+    to_proto::run::fit(&mut run, super::runs::ROOM.saturating_sub(bytes));
     crate::rpc::graph::fitting(v1::ReplayRunResponse {
         header: context.header(revision),
-        run: Some(to_proto::run::run(&recorded.about, &run, true)),
-        differences: differences.into_iter().map(difference).collect(),
+        run: Some(run),
+        differences,
     })
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use amadeus_proto::v1;
 use futures::stream::{self, StreamExt as _};
+use kg_core::limits::MESSAGE_BYTES;
 use kg_core::model::Name;
 use prost::Message as _;
 use tokio::time::{Instant, sleep_until};
@@ -15,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Replies, Service};
 use crate::auth::{Caller, Role};
 use crate::nexus::Runs;
-use crate::nexus::rows::{Cancel, RunFilter, RunKey};
+use crate::nexus::rows::{About, Cancel, OwnerId, RunFilter, RunKey};
 use crate::nexus::runs::{Order, View, Watched};
 use crate::rpc::freshness::deadline;
 use crate::rpc::{from_proto, status, to_proto};
@@ -26,8 +27,16 @@ const PAGE: (usize, usize) = (100, 1_000);
 /// Bytes of a correlation.
 const CORRELATION_BYTES: usize = 256;
 
-/// Lines of a timeline that one reply tells.
+/// Lines of a timeline that one reply tells: the newest, as far as they fit.
 const TIMELINE: usize = 10_000;
+
+/// Bytes of a message that a run, its timeline and its definition may take.
+pub(super) const ROOM: usize = MESSAGE_BYTES - 4_096;
+
+/// Bytes of a line within a message.
+fn bytes_of(line: &v1::RunLine) -> usize {
+    line.encoded_len() + 5
+}
 
 pub(super) async fn execute_pattern(
     service: &Service,
@@ -46,7 +55,8 @@ pub(super) async fn execute_pattern(
             () = service.context.stopped() => {}
         }
     }
-    let run = service.runs.run(&id).await?.ok_or_else(|| no_run(&id.0))?;
+    let mut run = service.runs.run(&id).await?.ok_or_else(|| no_run(&id.0))?;
+    to_proto::run::fit(&mut run, ROOM);
     Ok(Response::new(v1::ExecutePatternResponse {
         header: service.context.header(run.graph_revision),
         run: Some(run),
@@ -89,6 +99,16 @@ pub(super) async fn get_run(
         timeline = std::mem::take(&mut view.lines);
         timeline.drain(..timeline.len().saturating_sub(TIMELINE));
     }
+    let room = ROOM.saturating_sub(view.pattern.encoded_len());
+    let lines: usize = timeline.iter().map(bytes_of).sum();
+    to_proto::run::fit(&mut view.run, room.saturating_sub(lines.min(room / 2)));
+    let room = room.saturating_sub(view.run.encoded_len());
+    let newest = timeline.iter().rev().scan(0, |bytes, line| {
+        *bytes += bytes_of(line);
+        (*bytes <= room).then_some(())
+    });
+    let newest = newest.count();
+    timeline.drain(..timeline.len() - newest);
     let reply = v1::GetRunResponse {
         header: head(service),
         run: Some(view.run),
@@ -112,13 +132,26 @@ pub(super) async fn list_runs(
         .states
         .iter()
         .map(|state| to_proto::run::state_of(*state));
+    let all = caller.principal.has(Role::Reader);
+    let key = (!all && key_in(&caller.principal.name).is_some()).then_some(&*caller.principal.name);
+    let only = match key {
+        Some(name) if !asked.actor.is_empty() && asked.actor != name => {
+            // Of somebody else's runs a key sees none.
+            return Ok(Response::new(v1::ListRunsResponse {
+                header: head(service),
+                ..Default::default()
+            }));
+        }
+        Some(name) => name.to_owned(),
+        None => asked.actor,
+    };
     let filter = RunFilter {
         pattern: asked.pattern,
         states: states.collect::<Result<_, _>>().map_err(status::fault)?,
-        actor: asked.actor,
+        actor: only,
         correlation: asked.correlation_id,
         parent: asked.parent_run,
-        begun_by: (!caller.principal.has(Role::Reader)).then(|| own(&caller)),
+        begun_by: (!all).then(|| own(&caller)),
         before: place(&asked.page_token)?,
     };
     let rows = service.runs.list(&filter, size + 1).await?;
@@ -148,11 +181,10 @@ pub(super) async fn cancel_run(
     let asked = request.into_inner();
     from_proto::check_identity("", &asked.reason).map_err(status::fault)?;
     let row = service.runs.row(&asked.run_id).await?;
-    let row = row.filter(|row| {
-        may_see(&caller, row.about.begun_by()) || caller.principal.has(Role::Operator)
-    });
+    let row =
+        row.filter(|row| may_see(&caller, &row.about) || caller.principal.has(Role::Operator));
     let row = row.ok_or_else(|| no_run(&asked.run_id))?;
-    if !(is_own(&caller, row.about.begun_by()) || caller.principal.has(Role::Operator)) {
+    if !(is_own(&caller, &row.about) || caller.principal.has(Role::Operator)) {
         return Err(status::denied(
             "a run is cancelled by who began it, or by an operator",
         ));
@@ -163,9 +195,11 @@ pub(super) async fn cancel_run(
     };
     service.runs.cancel(&row.id, cancel).await?;
     let run = service.runs.run(&row.id).await?;
+    let mut run = run.ok_or_else(|| no_run(&asked.run_id))?;
+    to_proto::run::fit(&mut run, ROOM);
     Ok(Response::new(v1::CancelRunResponse {
         header: head(service),
-        run: Some(run.ok_or_else(|| no_run(&asked.run_id))?),
+        run: Some(run),
     }))
 }
 
@@ -176,7 +210,7 @@ pub(super) async fn watch_run(
     let caller = Caller::of(request.extensions());
     let asked = request.into_inner();
     let row = service.runs.row(&asked.run_id).await?;
-    let row = row.filter(|row| may_see(&caller, row.about.begun_by()));
+    let row = row.filter(|row| may_see(&caller, &row.about));
     let row = row.ok_or_else(|| no_run(&asked.run_id))?;
     let watching = service.context.watchers.open()?;
     let watched = service.runs.watch(&row.id, asked.from_seq.max(1));
@@ -191,7 +225,13 @@ pub(super) async fn watch_run(
                 () = service.context.stopped() => Err(status::stopping()),
             };
             match told {
-                Ok(Watched { lines, run, last }) => {
+                Ok(Watched {
+                    lines,
+                    mut run,
+                    last,
+                }) => {
+                    let bytes: usize = lines.iter().map(bytes_of).sum();
+                    to_proto::run::fit(&mut run, ROOM.saturating_sub(bytes));
                     let reply = v1::WatchRunResponse {
                         header: head(&service),
                         lines,
@@ -216,17 +256,26 @@ pub(in crate::rpc) async fn seen_run(
         Some(runs) => runs.view(id).await?,
         None => None,
     };
-    let view = view.filter(|view| may_see(caller, view.begun_by()));
+    let view = view.filter(|view| may_see(caller, &view.about));
     view.ok_or_else(|| no_run(id))
 }
 
-/// Whether somebody may see a run that this user began.
-pub(super) fn may_see(caller: &Caller, begun_by: &str) -> bool {
-    is_own(caller, begun_by) || caller.principal.has(Role::Reader)
+/// Whether somebody may see this run.
+pub(super) fn may_see(caller: &Caller, about: &About) -> bool {
+    is_own(caller, about) || caller.principal.has(Role::Reader)
 }
 
-fn is_own(caller: &Caller, begun_by: &str) -> bool {
-    !begun_by.is_empty() && own(caller) == begun_by
+/// A user's runs are theirs, also those that their keys began. A key may less than its user: only what it began itself is its own.
+fn is_own(caller: &Caller, about: &About) -> bool {
+    let begun_by = about.begun_by();
+    let key = key_in(&caller.principal.name);
+    let with_it = matches!(about.owner, OwnerId::Key(..)) && key_in(&about.actor) == key;
+    !begun_by.is_empty() && own(caller) == begun_by && (key.is_none() || with_it)
+}
+
+/// The key in the name of who signed in with one.
+fn key_in(name: &str) -> Option<&str> {
+    name.split_once('/').map(|(_, key)| key)
 }
 
 fn own(caller: &Caller) -> String {

@@ -3,6 +3,7 @@
 use amadeus_proto::v1;
 use kg_core::error::Fault;
 use kg_core::nexus::{Line, Run, RunState, StepState, StepStatus, What};
+use prost::Message as _;
 
 use super::{count, object, timestamp, value};
 use crate::nexus::rows::{About, RunRow};
@@ -44,6 +45,38 @@ pub fn run(about: &About, run: &Run, whole: bool) -> v1::Run {
         last_seq: run.last_seq(),
         steps_done: count(run.settled()),
         ..of_about(about)
+    }
+}
+
+/// Leaves out of a run what does not fit into so many bytes, the largest results first, and names it. A run may hold far more than
+/// a message, and whoever asks for it should be told all the rest.
+pub fn fit(run: &mut v1::Run, room: usize) {
+    let mut bytes = run.encoded_len();
+    if bytes <= room {
+        return;
+    }
+    let mut results: Vec<(usize, usize)> = (0..)
+        .zip(&run.steps)
+        .filter_map(|(at, step)| Some((step.result.as_ref()?.encoded_len(), at)))
+        .collect();
+    results.sort_unstable_by(|a, b| b.cmp(a));
+    for (size, at) in results {
+        if bytes <= room {
+            return;
+        }
+        let step = &mut run.steps[at];
+        step.result = None;
+        let name = format!("steps.{}.result", step.id);
+        bytes = (bytes + name.len() + 8).saturating_sub(size);
+        run.left_out.push(name);
+    }
+    for (name, member) in [("outputs", &mut run.outputs), ("inputs", &mut run.inputs)] {
+        if bytes > room
+            && let Some(left_out) = member.take()
+        {
+            bytes = (bytes + name.len() + 8).saturating_sub(left_out.encoded_len());
+            run.left_out.push(name.to_owned());
+        }
     }
 }
 
@@ -180,5 +213,38 @@ fn step_state(status: &StepStatus) -> v1::StepState {
         StepState::Compensating => v1::StepState::StepCompensating,
         StepState::Compensated => v1::StepState::StepCompensated,
         StepState::CompensationFailed => v1::StepState::StepCompensationFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_left_out_and_named_the_largest_first() {
+        let text = |bytes: usize| prost_types::Value::from("x".repeat(bytes));
+        let step = |id: &str, bytes| v1::StepStatus {
+            id: id.into(),
+            result: Some(text(bytes)),
+            ..Default::default()
+        };
+        let whole = v1::Run {
+            id: "r".into(),
+            steps: vec![step("a", 100), step("b", 2_000), step("c", 1_000)],
+            outputs: Some(prost_types::Struct {
+                fields: [("o".to_owned(), text(500))].into(),
+            }),
+            ..Default::default()
+        };
+        let fitted = |room| {
+            let mut run = whole.clone();
+            fit(&mut run, room);
+            assert!(run.encoded_len() <= room, "{room}");
+            run.left_out
+        };
+        assert!(fitted(10_000).is_empty());
+        assert_eq!(fitted(2_000), ["steps.b.result"]);
+        assert_eq!(fitted(1_000), ["steps.b.result", "steps.c.result"]);
+        assert_eq!(fitted(200).last().map(String::as_str), Some("outputs"));
     }
 }
