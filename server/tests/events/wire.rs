@@ -274,6 +274,38 @@ async fn names(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_time_is_where_a_new_group_begins_and_passes_over_nothing_of_one_that_exists() {
+    let folder = TempDir::new().expect("a folder");
+    let (mut process, channel) = start(&folder).await;
+    let mut client = Client::new(channel);
+    for id in 1..=3 {
+        let event = Some(event("a", id));
+        let emitted = client.emit_event(v1::EmitEventRequest { event }).await;
+        emitted.expect("it is fine");
+    }
+    let asked = |group: &str, from_offset, seconds| v1::SubscribeEventsRequest {
+        group: group.into(),
+        from_offset,
+        from_time: seconds.map(|seconds| prost_types::Timestamp { seconds, nanos: 0 }),
+        ..v1::SubscribeEventsRequest::default()
+    };
+    let late = i64::from(u32::MAX);
+    let mut first = async |asked| {
+        let told = client.subscribe_events(asked).await;
+        let told = names(&mut told.expect("it is fine").into_inner(), 1).await;
+        let groups = client.list_groups(v1::ListGroupsRequest::default()).await;
+        let groups = groups.expect("it is fine").into_inner().groups;
+        (told.len(), groups.last().expect("a group").next_offset)
+    };
+    assert_eq!(first(asked("old", None, Some(0))).await, (3, 1));
+    // Nothing of it is acknowledged, and a later time does not say that it is.
+    assert_eq!(first(asked("old", None, Some(late))).await, (3, 1));
+    // An offset does.
+    assert_eq!(first(asked("old", Some(3), None)).await, (1, 3));
+    process.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_refused_by_its_field_and_ends_the_stream() {
     let folder = TempDir::new().expect("a folder");
     let (mut process, channel) = start(&folder).await;

@@ -96,8 +96,9 @@ pub(in super::super) async fn subscribe_events(
         let wanted = Wanted {
             filter,
             sight,
-            // Without a place of its own a consumer goes on where the group is.
-            from: (place != Place::End).then_some(begin),
+            // Only an offset is a place of the consumer's own: everything before it is done. A time says where a new group begins; in
+            // one that exists it would pass over what nobody has handled.
+            from: asked.from_offset.map(|_| begin),
             auto_ack: asked.auto_ack,
             max_unacked: unacked,
         };
