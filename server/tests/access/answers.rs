@@ -13,11 +13,19 @@ use amadeus::auth::{
     Principal, Role, Rule, Rules, Session, Trail, UserId,
 };
 use amadeus::config::Reflection;
+use amadeus::events::Events;
 use amadeus::metrics::Metrics;
+use amadeus::nexus::Runs;
+use amadeus::nexus::owner::Owners;
+use amadeus::nexus::rows::RunRows;
+use amadeus::nexus::runs::{KEPT, Parts};
+use amadeus::nexus::step::World;
+use amadeus::nexus::steps::StepKinds;
 use amadeus::rpc::context::{
     BackupEntry, Compacted, Component, RestoreOrder, Restored, StoreError,
 };
-use amadeus::rpc::{Context, GraphRpc, LogTail, QueryRpc, Shortcut, Store};
+use amadeus::rpc::{Context, GraphRpc, LogTail, NexusRpc, QueryRpc, Shortcut, Store};
+use amadeus::storage::{self, OpenOptions, ServerId};
 use amadeus_proto::{FILE_DESCRIPTOR_SET, v1};
 use futures::future::BoxFuture;
 use futures::stream;
@@ -39,6 +47,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use v1::graph_service_client::GraphServiceClient;
 use v1::graph_service_server::GraphServiceServer;
+use v1::nexus_service_server::NexusServiceServer;
 use v1::query_service_server::QueryServiceServer;
 
 use crate::raw;
@@ -119,7 +128,37 @@ impl Store for Nothing {
 }
 
 /// A server of this graph, at which everybody is `who`.
-async fn serve(graph: Arc<Graph>, who: Principal) -> Channel {
+/// What patterns are answered with besides the graph: runs, of which there are none.
+async fn no_runs() -> (Runs, Events) {
+    let opened = storage::open("memory:", &OpenOptions::default()).await;
+    let opened = opened.expect("it opens");
+    let events = Events::in_memory().await.expect("they open");
+    let (_, stopping) = tokio::sync::watch::channel(false);
+    let context = Context::new(
+        Graph::in_memory(),
+        Arc::new(Nothing),
+        Arc::new(Nothing),
+        || 0,
+        stopping,
+    );
+    let runs = Runs::new(Parts {
+        rows: RunRows::open(&opened).await.expect("they open"),
+        kinds: StepKinds::standard(),
+        world: World {
+            graph: context,
+            events: events.clone(),
+        },
+        owners: Owners::trusted(),
+        metrics: Arc::new(Metrics::new().expect("the names differ")),
+        clock: || 0,
+        me: ServerId(1),
+        max_runs: 1,
+        kept: KEPT,
+    });
+    (runs, events)
+}
+
+async fn serve(graph: Arc<Graph>, who: Principal, nexus: Option<&(Runs, Events)>) -> Channel {
     let (stop, stopping) = tokio::sync::watch::channel(false);
     // It never stops, but with the test.
     std::mem::forget(stop);
@@ -139,7 +178,10 @@ async fn serve(graph: Arc<Graph>, who: Principal) -> Channel {
     let served = tonic::transport::Server::builder()
         .layer(gate)
         .add_service(Shortcut::around(graph, context.clone()))
-        .add_service(QueryServiceServer::new(QueryRpc::new(context)))
+        .add_service(QueryServiceServer::new(QueryRpc::new(context.clone())))
+        .add_optional_service(nexus.map(|(runs, events)| {
+            NexusServiceServer::new(NexusRpc::new(context, runs.clone(), events.clone()))
+        }))
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(served);
     let endpoint = Channel::from_shared(format!("http://{address}")).expect("an address");
@@ -173,7 +215,8 @@ fn reads(pool: &DescriptorPool) -> Vec<prost_reflect::MethodDescriptor> {
             let service = pool.get_service_by_name(service)?;
             let method = service.methods().find(|m| m.name() == name)?;
             let of_graph = ["GraphService", "QueryService"].contains(&service.name());
-            (of_graph && name != "Watch").then_some(method)
+            let of_patterns = ["GetPattern", "ListPatterns", "GetKnowledge"].contains(&name);
+            (of_graph && name != "Watch" || of_patterns).then_some(method)
         })
         .collect();
     methods.sort_by(|a, b| a.full_name().cmp(b.full_name()));
@@ -230,9 +273,14 @@ fn random_value(rng: &mut Rng, field: &FieldDescriptor, named: &mut Vec<Named>) 
             named.push(Named::Entity(key));
             Some(Value::Message(value))
         }
-        (FieldKind::String, "name") => {
+        (FieldKind::String, "name" | "pattern") => {
             let key = generate::entity(rng);
-            let key = EntityRef::service(key.name);
+            let of_pattern =
+                field.name() == "pattern" || field.parent_message().name() == "GetPatternRequest";
+            let key = match of_pattern {
+                true => EntityRef::new(Kind::pattern(), key.name),
+                false => EntityRef::service(key.name),
+            };
             let name = key.name.to_string();
             named.push(Named::Entity(key));
             Some(Value::String(name))
@@ -323,6 +371,7 @@ fn names_of(message: &DynamicMessage, found: &mut BTreeSet<(String, String)>) {
     match message.descriptor().name() {
         "EntityRef" => drop(found.insert((text("kind"), text("name")))),
         "Service" => drop(found.insert(("service".into(), text("name")))),
+        "Pattern" => drop(found.insert(("pattern".into(), text("name")))),
         "Dependency" => drop(found.insert(("service".into(), text("service")))),
         _ => {}
     }
@@ -360,6 +409,7 @@ async fn whatever_is_asked_the_answer_is_that_of_a_graph_which_holds_nothing_els
     let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the descriptors decode");
     let methods = reads(&pool);
     assert!(methods.len() > 18, "{}", methods.len());
+    let nexus = no_runs().await;
     let (mut done, mut refused, mut got) = (BTreeMap::new(), 0, 0);
     for seed in 0..16 {
         let mut rng = Rng::new(seed);
@@ -367,14 +417,14 @@ async fn whatever_is_asked_the_answer_is_that_of_a_graph_which_holds_nothing_els
         let now = whole.snapshot();
         for _ in 0..3 {
             let reach = reach(&mut rng);
-            let part = serve(whole.clone(), principal(&reach)).await;
+            let part = serve(whole.clone(), principal(&reach), Some(&nexus)).await;
             let old = rng.below(usize::try_from(now.revision()).expect("small") + 1) as u64;
             for at in [None, Some(old)] {
                 let then = whole
                     .snapshot_at(at.unwrap_or(now.revision()))
                     .expect("kept");
                 let alone = graph_of(view(&then, &reach, &now));
-                let alone = serve(alone, Principal::trusted()).await;
+                let alone = serve(alone, Principal::trusted(), Some(&nexus)).await;
                 for method in &methods {
                     for _ in 0..3 {
                         let mut named = Vec::new();
@@ -465,7 +515,7 @@ async fn a_watch_leads_to_what_may_be_seen_and_tells_of_nothing_else() {
         let mut rng = Rng::new(5_000 + seed);
         let graph = random_graph(&mut rng, 20);
         let reach = reach(&mut rng);
-        let channel = serve(graph.clone(), principal(&reach)).await;
+        let channel = serve(graph.clone(), principal(&reach), None).await;
         let mut request = Request::new(v1::WatchRequest {
             snapshot_first: true,
             previous_values: true,
@@ -527,7 +577,7 @@ async fn a_watch_of_the_past_names_nothing_but_what_may_be_seen_or_was_told() {
         owned += usize::from(reach.asks_for_owners());
         let head = graph.snapshot();
         let from = 1 + rng.below(usize::try_from(head.revision()).expect("small")) as u64;
-        let channel = serve(graph.clone(), principal(&reach)).await;
+        let channel = serve(graph.clone(), principal(&reach), None).await;
         let mut request = Request::new(v1::WatchRequest {
             from_revision: from,
             previous_values: true,
