@@ -283,14 +283,14 @@ async fn a_time_is_where_a_new_group_begins_and_passes_over_nothing_of_one_that_
         let emitted = client.emit_event(v1::EmitEventRequest { event }).await;
         emitted.expect("it is fine");
     }
-    let asked = |group: &str, from_offset, seconds| v1::SubscribeEventsRequest {
+    let asked = |group: &str, from_offset, seconds: Option<i64>| v1::SubscribeEventsRequest {
         group: group.into(),
         from_offset,
         from_time: seconds.map(|seconds| prost_types::Timestamp { seconds, nanos: 0 }),
         ..v1::SubscribeEventsRequest::default()
     };
     let late = i64::from(u32::MAX);
-    let mut first = async |asked| {
+    let mut first = async |asked: v1::SubscribeEventsRequest| {
         let told = client.subscribe_events(asked).await;
         let told = names(&mut told.expect("it is fine").into_inner(), 1).await;
         let groups = client.list_groups(v1::ListGroupsRequest::default()).await;

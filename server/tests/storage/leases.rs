@@ -879,7 +879,7 @@ async fn a_database_without_leases_gets_their_tables_from_two_servers_at_once() 
     );
     assert_eq!(
         server.run(database, "SELECT version FROM amadeus_store"),
-        "3"
+        "5"
     );
     both_joined(&[one.1.clone(), other.1.clone()]).await;
     apply(&one.1, A, &[grant(1, "a", 5)]).await;
@@ -888,10 +888,14 @@ async fn a_database_without_leases_gets_their_tables_from_two_servers_at_once() 
         server.run(database, "SELECT count(*) FROM amadeus_lease_clock"),
         "1"
     );
-    // Those of users came with them.
+    // Those of users, events and runs came with them.
+    for table in ["amadeus_user_state", "amadeus_event_head"] {
+        let count = format!("SELECT count(*) FROM {table}");
+        assert_eq!(server.run(database, &count), "1", "{table}");
+    }
     assert_eq!(
-        server.run(database, "SELECT count(*) FROM amadeus_user_state"),
-        "1"
+        server.run(database, "SELECT count(*) FROM amadeus_runs"),
+        "0"
     );
 }
 
