@@ -86,8 +86,8 @@ class Kills(ServerTest):
 
 
 def is_beside_the_graph(file):
-    """Whether a file of the store holds something else than the graph: users, what signs their tokens, leases."""
-    return any(part in file.name for part in (".users", ".keys", ".leases"))
+    """Whether a file of the store holds something else than the graph: users, what signs their tokens, leases, events, runs."""
+    return any(part in file.name for part in (".users", ".keys", ".leases", ".events", ".runs"))
 
 
 class Damage(ServerTest):
