@@ -55,14 +55,14 @@ type Files = BTreeMap<String, FileDescriptorProto>;
 
 /// Asks for the service's file, then for what is missing, until nothing is.
 async fn gather(channel: Channel, path: &'static str, service: &str) -> Result<Files, Status> {
-    let mut talk = Talk::begin(channel, path).await?;
+    let symbol = MessageRequest::FileContainingSymbol(service.to_owned());
+    let (mut talk, mut answer) = Talk::begin(channel, path, symbol).await?;
     let known = DescriptorPool::global();
     let mut files = Files::new();
     let mut bytes = 0;
     let mut asked = BTreeSet::new();
-    let mut next = Some(MessageRequest::FileContainingSymbol(service.to_owned()));
-    while let Some(question) = next {
-        for encoded in talk.ask(question).await? {
+    loop {
+        for encoded in answer {
             bytes += encoded.len();
             if files.len() >= FILES || bytes > BYTES {
                 return Err(Status::failed_precondition(format!(
@@ -86,17 +86,17 @@ async fn gather(channel: Channel, path: &'static str, service: &str) -> Result<F
                     && known.get_file_by_name(name).is_none()
             })
             .cloned();
-        next = missing.map(|name| {
-            asked.insert(name.clone());
-            MessageRequest::FileByFilename(name)
-        });
+        let Some(name) = missing else {
+            return Ok(files);
+        };
+        asked.insert(name.clone());
         if asked.len() > FILES {
             return Err(Status::failed_precondition(format!(
                 "the description of {service} imports more than {FILES} files"
             )));
         }
+        answer = talk.ask(MessageRequest::FileByFilename(name)).await?;
     }
-    Ok(files)
 }
 
 /// The files as a pool, together with the well-known types.
@@ -121,8 +121,17 @@ struct Talk {
     answers: Streaming<ServerReflectionResponse>,
 }
 
+/// Files, as the peer encodes them.
+type Encoded = Vec<Vec<u8>>;
+
 impl Talk {
-    async fn begin(channel: Channel, path: &'static str) -> Result<Self, Status> {
+    /// Begins with a question, and returns with its answer. Servers in Go and Python send the headers of a stream with their first
+    /// answer: whoever waits for these before it asks waits for ever.
+    async fn begin(
+        channel: Channel,
+        path: &'static str,
+        first: MessageRequest,
+    ) -> Result<(Self, Encoded), Status> {
         let (questions, waiting) = mpsc::channel(1);
         let mut grpc = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES);
         grpc.ready()
@@ -130,23 +139,25 @@ impl Talk {
             .map_err(|error| Status::from_error(error.into()))?;
         let codec = WireCodec::<ServerReflectionRequest, ServerReflectionResponse>::default();
         let request = Request::new(ReceiverStream::new(waiting));
+        let asked = questions.send(request_of(first)).await;
+        asked.map_err(|_| ended())?;
         let answers = grpc.streaming(request, PathAndQuery::from_static(path), codec);
-        Ok(Self {
-            questions,
-            answers: answers.await?.into_inner(),
-        })
+        let answers = answers.await?.into_inner();
+        let mut talk = Self { questions, answers };
+        let answer = talk.answer().await?;
+        Ok((talk, answer))
     }
 
-    async fn ask(&mut self, question: MessageRequest) -> Result<Vec<Vec<u8>>, Status> {
-        let request = ServerReflectionRequest {
-            host: String::new(),
-            message_request: Some(question),
-        };
-        let ended = || Status::unavailable("the reflection of the service ended");
+    async fn ask(&mut self, question: MessageRequest) -> Result<Encoded, Status> {
         // A stream that is over says why where its answers are read.
-        let sent = self.questions.send(request).await;
-        let answer = self.answers.message().await?.ok_or_else(ended)?;
+        let sent = self.questions.send(request_of(question)).await;
+        let answer = self.answer().await?;
         sent.map_err(|_| ended())?;
+        Ok(answer)
+    }
+
+    async fn answer(&mut self) -> Result<Encoded, Status> {
+        let answer = self.answers.message().await?.ok_or_else(ended)?;
         match answer.message_response {
             Some(MessageResponse::FileDescriptorResponse(files)) => Ok(files.file_descriptor_proto),
             Some(MessageResponse::ErrorResponse(error)) => Err(Status::new(
@@ -158,6 +169,17 @@ impl Talk {
             )),
         }
     }
+}
+
+fn request_of(question: MessageRequest) -> ServerReflectionRequest {
+    ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(question),
+    }
+}
+
+fn ended() -> Status {
+    Status::unavailable("the reflection of the service ended")
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Messages whose types are known only at run time: JSON to a request, a unary call, and a response to JSON.
 //!
 //! The JSON is that of protobuf with the names of the `.proto` file, and with fields that have no presence always there, so that
-//! references to them never miss. Integers of 64 bits are strings, as protobuf's JSON has them; so are numbers that a double of
-//! the model cannot hold exactly. Requests may have both names and both forms.
+//! references to them never miss. Integers of 64 bits are numbers, which conditions can compare, and not strings as in protobuf's
+//! JSON; only those that a double of the model cannot hold exactly are strings. Requests may have both names and both forms.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -78,6 +78,7 @@ pub fn response(descriptor: MessageDescriptor, bytes: Bytes) -> Result<Value, Un
         let message = DynamicMessage::decode(descriptor, bytes).map_err(|e| e.to_string())?;
         let options = SerializeOptions::new()
             .use_proto_field_name(true)
+            .stringify_64_bit_integers(false)
             .skip_default_fields(false);
         let json = message.serialize_with_options(serde_json::value::Serializer, &options);
         json.map_err(|error| error.to_string())
