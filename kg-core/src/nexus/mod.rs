@@ -23,6 +23,7 @@ mod state;
 mod step_type;
 mod step_types;
 mod template;
+mod written;
 
 pub use check::{PatternFault, check};
 pub use condition::Condition;
@@ -36,6 +37,7 @@ pub use plan::{Call, Plan, PlannedStep};
 pub use reference::{Element, Found, Lookup, Reference, Root, RunFact};
 pub use run::{Command, Next, Run, RunFacts, StepStatus, WrongLine};
 pub use state::{RunState, StepState};
-pub use step_type::{Argument, CHOICE, MAP, PATTERN, StepType, Target};
+pub use step_type::{Argument, CHOICE, MAP, PATTERN, StepType, Target, unchecked};
 pub use step_types::StepTypes;
 pub use template::Template;
+pub use written::{Written, is_constant};

@@ -1,5 +1,7 @@
 //! What is known of a type of step, by which definitions are checked.
 
+use super::written::Written;
+use crate::error::Fault;
 use crate::model::ValueType;
 
 /// What a step of a type acts on.
@@ -25,7 +27,7 @@ pub struct Argument {
 }
 
 /// A type of step.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct StepType {
     /// Its name, such as `grpc`.
     pub name: &'static str,
@@ -45,6 +47,15 @@ pub struct StepType {
     pub pure: bool,
     /// How long an attempt may take where the step does not say, in milliseconds; 0: as long as the run.
     pub timeout_ms: u32,
+    /// What only the type knows to be wrong with a call, by the path within it: `action`, `parameters.type`. It is asked where the
+    /// action is one that there is, and tells nothing that `arguments` tell.
+    pub check: fn(&Written<'_>) -> Vec<Fault>,
+}
+
+/// For a type that has nothing to say about calls of it.
+#[must_use]
+pub const fn unchecked(_: &Written<'_>) -> Vec<Fault> {
+    Vec::new()
 }
 
 /// The type whose steps run another pattern.

@@ -1,5 +1,6 @@
 //! Failures of steps, from what went wrong below them. A failure's code is the name of a gRPC code.
 
+use kg_core::error::Fault;
 use kg_core::nexus::Failure;
 use tonic::{Code, Status};
 
@@ -28,6 +29,14 @@ pub fn code_name(code: Code) -> &'static str {
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
     }
+}
+
+/// What a call would fail with, as a fault of its definition: of `what`, which stands at `at` within it.
+#[must_use]
+pub fn fault(at: &str, what: &str, failure: &Failure) -> Fault {
+    let said = failure.message.strip_prefix(what);
+    let reason = said.and_then(|said| said.strip_prefix(' '));
+    Fault::new(at, reason.unwrap_or(&failure.message))
 }
 
 /// A code as a metric may be labelled with: one of a few words, whatever a peer says.

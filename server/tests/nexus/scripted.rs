@@ -9,7 +9,7 @@ use amadeus::nexus::step::{StepCall, StepProvider};
 use amadeus::nexus::steps::StepKinds;
 use futures::future::BoxFuture;
 use kg_core::model::{Value, ValueType};
-use kg_core::nexus::{Failure, StepType, Target};
+use kg_core::nexus::{Failure, StepType, Target, unchecked};
 use tokio::sync::watch;
 
 static ABOUT: StepType = StepType {
@@ -22,6 +22,7 @@ static ABOUT: StepType = StepType {
     result: ValueType::Any,
     pure: false,
     timeout_ms: 0,
+    check: unchecked,
 };
 
 /// The steps of one world. Clones share what was noted.

@@ -2,6 +2,7 @@
 
 use super::super::parameters::Parameters;
 use super::super::step_type::{CHOICE, MAP, StepType, Target};
+use super::super::written::Written;
 use super::fault::Found;
 use super::kinds::{Definition, Scope};
 use crate::model::path::part;
@@ -78,6 +79,13 @@ impl Definition<'_> {
             } else if let Some(template) = parameters.template(argument.name) {
                 self.fits(&at, template, argument.kind, found);
             }
+        }
+        if kind.actions.is_empty() || kind.actions.contains(&call.action) {
+            let written = Written {
+                action: call.action,
+                parameters: call.parameters,
+            };
+            found.under(&call.at, (kind.check)(&written));
         }
         if kind.target == Target::Pattern {
             return self.inputs(call, parameters, found);

@@ -9,7 +9,7 @@ use crate::model::{
     Compensation, Join, Name, Object, Output, PatternBody, PatternSpec, Retry, Step, Value,
     ValueType,
 };
-use crate::nexus::{StepType, StepTypes, Target};
+use crate::nexus::{StepType, StepTypes, Target, unchecked};
 use crate::testing::generate::Rng;
 
 /// How long an attempt may take at most.
@@ -127,6 +127,7 @@ static WORK: StepType = StepType {
     result: ValueType::Object,
     pure: false,
     timeout_ms: 0,
+    check: unchecked,
 };
 
 /// The type of all steps of a case.

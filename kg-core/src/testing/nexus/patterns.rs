@@ -4,7 +4,7 @@ use crate::model::{
     Compensation, Input, Join, Name, Object, Output, PatternBody, PatternSpec, Retry, Step, Value,
     ValueType,
 };
-use crate::nexus::{Argument, StepType, StepTypes, Target};
+use crate::nexus::{Argument, StepType, StepTypes, Target, unchecked};
 
 const fn argument(name: &'static str, kind: ValueType, required: bool) -> Argument {
     Argument {
@@ -25,6 +25,7 @@ const fn step_type(name: &'static str, arguments: &'static [Argument]) -> StepTy
         result: ValueType::Any,
         pure: false,
         timeout_ms: 30_000,
+        check: unchecked,
     }
 }
 

@@ -2,8 +2,9 @@
 //! filled in: here each `when` is a boolean.
 
 use futures::future::{BoxFuture, ready};
+use kg_core::error::Fault;
 use kg_core::model::{Object, Value, ValueType};
-use kg_core::nexus::{Argument, Failure, StepType, Target};
+use kg_core::nexus::{Argument, Failure, StepType, Target, Written};
 use tonic::Code;
 
 use super::{parameters, result};
@@ -31,7 +32,25 @@ static ABOUT: StepType = StepType {
     result: ValueType::Object,
     pure: true,
     timeout_ms: 30_000,
+    check,
 };
+
+fn check(call: &Written<'_>) -> Vec<Fault> {
+    let Some(Value::List(cases)) = call.parameters.get("cases") else {
+        return Vec::new();
+    };
+    let cases = cases.iter().enumerate();
+    let without =
+        cases.filter(|(_, case)| case.as_object().is_some_and(|m| !m.contains_key("when")));
+    without
+        .map(|(at, _)| {
+            Fault::new(
+                format!("parameters.cases[{at}].when"),
+                "is missing: a case needs it",
+            )
+        })
+        .collect()
+}
 
 /// Steps of type `choice`.
 pub struct Choice;

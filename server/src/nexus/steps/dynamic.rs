@@ -7,12 +7,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::{Buf, BufMut, Bytes};
+use kg_core::error::Fault;
 use kg_core::limits::MESSAGE_BYTES;
+use kg_core::model::path::part;
 use kg_core::model::value::object_to_serde;
 use kg_core::model::{Object, Value};
 use kg_core::nexus::Failure;
 use prost::Message;
-use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
+use prost_reflect::{
+    DeserializeOptions, DynamicMessage, Kind, MessageDescriptor, SerializeOptions,
+};
 use tonic::body::Body;
 use tonic::client::{Grpc, GrpcService};
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -40,6 +44,53 @@ pub fn request(
         Ok(Err(error)) => Err(invalid(what, format!("is not a {name}: {error}"))),
         Err(_) => Err(of(Code::FailedPrecondition, broken(&name))),
     }
+}
+
+/// The members of what is written for a request that its type does not have, at any depth; what a reference stands for is not known.
+pub fn unknown(at: &str, descriptor: &MessageDescriptor, written: &Object) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (name, value) in written.iter() {
+        let at = format!("{at}.{}", part(name));
+        let field = descriptor
+            .get_field_by_name(name)
+            .or_else(|| descriptor.get_field_by_json_name(name));
+        let Some(field) = field else {
+            let reason = format!("is no field of {}", descriptor.full_name());
+            faults.push(Fault::new(at, reason));
+            continue;
+        };
+        let below = match field.kind() {
+            Kind::Message(entry) if field.is_map() => match entry.map_entry_value_field().kind() {
+                Kind::Message(below) => below,
+                _ => continue,
+            },
+            Kind::Message(below) => below,
+            _ => continue,
+        };
+        // These have a JSON of their own.
+        if below.full_name().starts_with("google.protobuf.") {
+            continue;
+        }
+        match value {
+            Value::Object(members) if field.is_map() => {
+                for (key, value) in members.iter() {
+                    if let Value::Object(written) = value {
+                        faults.extend(unknown(&format!("{at}.{}", part(key)), &below, written));
+                    }
+                }
+            }
+            Value::Object(written) => faults.extend(unknown(&at, &below, written)),
+            Value::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    if let Value::Object(written) = item {
+                        faults.extend(unknown(&format!("{at}[{index}]"), &below, written));
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    faults
 }
 
 /// The bytes of a request.

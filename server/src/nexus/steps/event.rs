@@ -6,15 +6,17 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use kg_core::error::Fault;
+use kg_core::model::path::part;
 use kg_core::model::{EntityRef, Kind, Name, Object, Value, ValueType};
-use kg_core::nexus::{Argument, Failure, StepType, Target};
+use kg_core::nexus::{Argument, Failure, StepType, Target, Written};
 use tonic::Code;
 
 use super::graph::shortened;
 use super::rights::may;
 use super::{parameters, result};
 use crate::events::{self, EventError, EventFilter, NewEvent, Place, check_users_type};
-use crate::nexus::failure::{invalid, of, of_status};
+use crate::nexus::failure::{fault, invalid, of, of_status};
 use crate::nexus::step::{StepCall, StepProvider};
 
 static ABOUT: StepType = StepType {
@@ -35,6 +37,7 @@ static ABOUT: StepType = StepType {
     result: ValueType::Object,
     pure: false,
     timeout_ms: 0,
+    check,
 };
 
 const fn argument(name: &'static str, kind: ValueType) -> Argument {
@@ -50,6 +53,42 @@ const ID_BYTES: usize = 128;
 
 /// Events that are looked at before somebody else has a turn.
 const AT_ONCE: usize = 256;
+
+/// What each action takes.
+const EMIT: [&str; 5] = ["type", "entity", "correlation_id", "payload", "id"];
+const AWAIT: [&str; 4] = ["types", "entity", "correlation_id", "match"];
+
+fn check(call: &Written<'_>) -> Vec<Fault> {
+    let (needed, taken) = match call.action {
+        "emit" => ("type", &EMIT[..]),
+        _ => ("types", &AWAIT[..]),
+    };
+    let mut faults = Vec::new();
+    if !call.has(needed) {
+        let reason = format!("is missing: `{}` needs it", call.action);
+        faults.push(Fault::new(format!("parameters.{needed}"), reason));
+    }
+    // What is an argument of neither was told.
+    let others = ABOUT.arguments.iter().map(|argument| argument.name);
+    for other in others.filter(|name| call.has(name) && !taken.contains(name)) {
+        let reason = format!("is nothing that `{}` takes", call.action);
+        faults.push(Fault::new(format!("parameters.{}", part(other)), reason));
+    }
+    if let Some(Value::String(kind)) = call.constant("type")
+        && let Err(failure) = type_of(kind)
+    {
+        faults.push(fault("parameters.type", "type", &failure));
+    }
+    if call.constant("entity").is_some()
+        && let Err(failure) = match call.action {
+            "emit" => one_entity(call.parameters).map(drop),
+            _ => entity(call.parameters).map(drop),
+        }
+    {
+        faults.push(fault("parameters.entity", "entity", &failure));
+    }
+    faults
+}
 
 /// Steps of type `event`.
 pub struct Event;
@@ -71,18 +110,11 @@ impl StepProvider for Event {
 }
 
 async fn emit(call: &StepCall<'_>) -> Result<Value, Failure> {
-    only(
-        &call.parameters,
-        &["type", "entity", "correlation_id", "payload", "id"],
-    )?;
+    only(&call.parameters, &EMIT)?;
     let given = &call.parameters;
     let kind = parameters::required_text(given, "type")?;
-    check_users_type(kind).map_err(|why| invalid("type", why.trim_start_matches("type ")))?;
-    let entity = entity(given)?.map(|(kind, name)| match name {
-        Some(name) => Ok(EntityRef::new(kind, name)),
-        None => Err(invalid("entity", "must be kind/name")),
-    });
-    let entity = entity.transpose()?;
+    type_of(kind)?;
+    let entity = one_entity(given)?;
     may(&call.caller, "/amadeus.v1.NexusService/EmitEvent")?;
     if let Some(entity) = &entity {
         let seen = call.world.graph.see_head(&call.caller).await;
@@ -120,10 +152,7 @@ async fn emit(call: &StepCall<'_>) -> Result<Value, Failure> {
 
 async fn wait(call: &StepCall<'_>) -> Result<Value, Failure> {
     may(&call.caller, "/amadeus.v1.NexusService/SubscribeEvents")?;
-    only(
-        &call.parameters,
-        &["types", "entity", "correlation_id", "match"],
-    )?;
+    only(&call.parameters, &AWAIT)?;
     let given = &call.parameters;
     let kinds = parameters::list(given, "types")?.unwrap_or_default();
     let kinds = kinds.iter().map(|kind| {
@@ -197,6 +226,22 @@ fn told(event: &events::Event) -> Value {
 }
 
 /// `kind/name`, `kind` alone, or an object of both as requests to the graph have it.
+fn type_of(kind: &str) -> Result<(), Failure> {
+    if kind.is_empty() {
+        return Err(invalid("type", "must not be empty"));
+    }
+    check_users_type(kind).map_err(|why| invalid("type", why.trim_start_matches("type ")))
+}
+
+/// An entity, and not all of its kind.
+fn one_entity(given: &Object) -> Result<Option<EntityRef>, Failure> {
+    let one = entity(given)?.map(|(kind, name)| match name {
+        Some(name) => Ok(EntityRef::new(kind, name)),
+        None => Err(invalid("entity", "must be kind/name")),
+    });
+    one.transpose()
+}
+
 fn entity(given: &Object) -> Result<Option<(Kind, Option<Name>)>, Failure> {
     let wrong = || invalid("entity", "must be kind/name");
     let (kind, name) = match parameters::given(given, "entity") {

@@ -10,9 +10,10 @@ use std::time::Duration;
 use amadeus_proto::v1::graph_service_server::GraphServiceServer;
 use amadeus_proto::v1::query_service_server::QueryServiceServer;
 use futures::future::BoxFuture;
+use kg_core::error::Fault;
 use kg_core::limits::{MESSAGE_BYTES, REASON_BYTES};
 use kg_core::model::{Value, ValueType};
-use kg_core::nexus::{Failure, StepType, Target};
+use kg_core::nexus::{Failure, StepType, Target, Written};
 use prost_reflect::{
     DescriptorPool, DynamicMessage, Kind, MethodDescriptor, ReflectMessage, Value as Field,
 };
@@ -74,6 +75,7 @@ static ABOUT: StepType = StepType {
     result: ValueType::Object,
     pure: true,
     timeout_ms: 30_000,
+    check,
 };
 
 /// The actions, each with its method.
@@ -86,6 +88,13 @@ static METHODS: LazyLock<HashMap<String, MethodDescriptor>> = LazyLock::new(|| {
         .map(|method| (snake_case(method.name()), method))
         .collect()
 });
+
+fn check(call: &Written<'_>) -> Vec<Fault> {
+    let method = METHODS.get(call.action);
+    method.map_or_else(Vec::new, |method| {
+        dynamic::unknown("parameters", &method.input(), call.parameters)
+    })
+}
 
 fn snake_case(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 4);

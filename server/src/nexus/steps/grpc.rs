@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use kg_core::error::Fault;
 use kg_core::model::{Object, Value, ValueType};
-use kg_core::nexus::{Argument, Failure, StepType, Target};
+use kg_core::nexus::{Argument, Failure, StepType, Target, Written};
 use prost_reflect::MethodDescriptor;
 use tokio::time::{Instant, timeout_at};
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
@@ -23,7 +24,7 @@ use tonic::{Code, Request, Status};
 use super::address::{self, Scheme};
 use super::dynamic::{self, Unreadable};
 use super::parameters;
-use crate::nexus::failure::{invalid, of, of_status};
+use crate::nexus::failure::{fault, invalid, of, of_status};
 use crate::nexus::pool::Pool;
 use crate::nexus::step::{StepCall, StepProvider};
 
@@ -53,7 +54,17 @@ static ABOUT: StepType = StepType {
     result: ValueType::Object,
     pure: false,
     timeout_ms: 30_000,
+    check,
 };
+
+fn check(call: &Written<'_>) -> Vec<Fault> {
+    // That there is none was told.
+    let wrong = method_of(call.action)
+        .err()
+        .filter(|_| !call.action.is_empty());
+    let wrong = wrong.map(|failure| fault("action", "action", &failure));
+    wrong.into_iter().collect()
+}
 
 /// The step's key on its way.
 pub const KEY: &str = "idempotency-key";

@@ -13,9 +13,10 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kg_core::error::Fault;
 use kg_core::limits::MESSAGE_BYTES;
 use kg_core::model::{Object, Value, ValueType};
-use kg_core::nexus::{Argument, Failure, StepType, Target};
+use kg_core::nexus::{Argument, Failure, StepType, Target, Written};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tonic::Code;
@@ -23,7 +24,7 @@ use tonic::Code;
 use super::address::{self, Address, Scheme};
 use super::parameters;
 use super::result;
-use crate::nexus::failure::{invalid, of};
+use crate::nexus::failure::{fault, invalid, of};
 use crate::nexus::step::{StepCall, StepProvider};
 
 static ABOUT: StepType = StepType {
@@ -41,6 +42,7 @@ static ABOUT: StepType = StepType {
     result: ValueType::Object,
     pure: false,
     timeout_ms: 30_000,
+    check,
 };
 
 const fn argument(name: &'static str, kind: ValueType) -> Argument {
@@ -49,6 +51,15 @@ const fn argument(name: &'static str, kind: ValueType) -> Argument {
         kind,
         required: false,
     }
+}
+
+fn check(call: &Written<'_>) -> Vec<Fault> {
+    // That there is none was told.
+    let wrong = action_of(call.action)
+        .err()
+        .filter(|_| !call.action.is_empty());
+    let wrong = wrong.map(|failure| fault("action", "action", &failure));
+    wrong.into_iter().collect()
 }
 
 /// The step's key on its way.

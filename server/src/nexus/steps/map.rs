@@ -8,11 +8,11 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use kg_core::error::Fault;
 use kg_core::limits::RESULT_BYTES;
 use kg_core::model::{Object, Value, ValueType};
-use kg_core::nexus::{Argument, Element, Failure, Parameters, StepType, Target};
+use kg_core::nexus::{Argument, Element, Failure, Parameters, StepType, Target, Written};
 use tonic::Code;
 
 use super::{parameters, result};
-use crate::nexus::failure::{invalid, of};
+use crate::nexus::failure::{fault, invalid, of};
 use crate::nexus::step::{StepCall, StepProvider};
 
 static ABOUT: StepType = StepType {
@@ -41,6 +41,7 @@ static ABOUT: StepType = StepType {
     result: ValueType::Object,
     pure: false,
     timeout_ms: 0,
+    check,
 };
 
 /// Elements of one list. Each is a line in the journal; more belong into several steps, or into a service that takes lists.
@@ -51,6 +52,22 @@ const PARALLEL: u64 = 8;
 
 /// The most that it may say.
 const PARALLEL_MOST: u64 = 64;
+
+fn check(call: &Written<'_>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if let Some(Value::List(items)) = call.constant("items") {
+        let wrong = few_enough(items.len()).err();
+        faults.extend(wrong.map(|failure| fault("parameters.items", "items", &failure)));
+    }
+    if let Some(value @ Value::Number(_)) = call.constant("max_parallel") {
+        let only = Object::unit("max_parallel".into(), value.clone());
+        let wrong = parallel(&only).err();
+        faults.extend(
+            wrong.map(|failure| fault("parameters.max_parallel", "max_parallel", &failure)),
+        );
+    }
+    faults
+}
 
 /// Steps of type `map`.
 pub struct Map;
@@ -65,21 +82,29 @@ impl StepProvider for Map {
     }
 }
 
+fn few_enough(items: usize) -> Result<(), Failure> {
+    if items > ITEMS {
+        let reason = format!("has {items} elements, at most {ITEMS} are taken");
+        return Err(invalid("items", reason));
+    }
+    Ok(())
+}
+
+fn parallel(given: &Object) -> Result<u64, Failure> {
+    let parallel = parameters::whole(given, "max_parallel")?.unwrap_or(PARALLEL);
+    if !(1..=PARALLEL_MOST).contains(&parallel) {
+        let reason = format!("must be 1 to {PARALLEL_MOST}");
+        return Err(invalid("max_parallel", reason));
+    }
+    Ok(parallel)
+}
+
 async fn carry_out(call: StepCall<'_>) -> Result<Value, Failure> {
     let missing = parameters::missing;
     let items = parameters::list(&call.parameters, "items")?.ok_or_else(|| missing("items"))?;
     let step = parameters::object(&call.parameters, "step")?.ok_or_else(|| missing("step"))?;
-    let parallel = parameters::whole(&call.parameters, "max_parallel")?.unwrap_or(PARALLEL);
-    if items.len() > ITEMS {
-        let reason = format!("has {} elements, at most {ITEMS} are taken", items.len());
-        return Err(invalid("items", reason));
-    }
-    if !(1..=PARALLEL_MOST).contains(&parallel) {
-        return Err(invalid(
-            "max_parallel",
-            format!("must be 1 to {PARALLEL_MOST}"),
-        ));
-    }
+    let parallel = parallel(&call.parameters)?;
+    few_enough(items.len())?;
     let mut bytes: usize = call.items.iter().map(|(_, done)| done.weight()).sum();
     let mut results: Vec<Option<Value>> = vec![None; items.len()];
     for (index, done) in &call.items {

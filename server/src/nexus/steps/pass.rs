@@ -2,7 +2,7 @@
 
 use futures::future::{BoxFuture, ready};
 use kg_core::model::{Value, ValueType};
-use kg_core::nexus::{Failure, StepType, Target};
+use kg_core::nexus::{Failure, StepType, Target, unchecked};
 
 use crate::nexus::step::{StepCall, StepProvider};
 
@@ -16,6 +16,7 @@ static ABOUT: StepType = StepType {
     result: ValueType::Object,
     pure: true,
     timeout_ms: 30_000,
+    check: unchecked,
 };
 
 /// Steps of type `pass`.

@@ -3,7 +3,7 @@
 
 use futures::future::BoxFuture;
 use kg_core::model::{Value, ValueType};
-use kg_core::nexus::{Failure, StepType, Target};
+use kg_core::nexus::{Failure, StepType, Target, unchecked};
 
 use crate::nexus::failure::invalid;
 use crate::nexus::step::{StepCall, StepProvider};
@@ -18,6 +18,7 @@ static ABOUT: StepType = StepType {
     result: ValueType::Object,
     pure: false,
     timeout_ms: 0,
+    check: unchecked,
 };
 
 /// Steps of type `pattern`.

@@ -682,6 +682,7 @@ fn every_type_has_its_name_and_there_is_one_of_each() {
     assert!(kinds.of("other").is_none());
 }
 
+mod definitions;
 mod events;
 mod examples;
 mod http_service;

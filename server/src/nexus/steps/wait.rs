@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use kg_core::error::Fault;
 use kg_core::model::{Object, Value, ValueType};
-use kg_core::nexus::{Argument, Failure, StepType, Target};
+use kg_core::nexus::{Argument, Failure, StepType, Target, Written};
 use tokio::time::sleep;
 
 use super::parameters::{given, whole};
 use super::result;
-use crate::nexus::failure::invalid;
+use crate::nexus::failure::{fault, invalid};
 use crate::nexus::step::{StepCall, StepProvider};
 
 static ABOUT: StepType = StepType {
@@ -39,7 +40,28 @@ static ABOUT: StepType = StepType {
     result: ValueType::Object,
     pure: true,
     timeout_ms: 0,
+    check,
 };
+
+/// The ways to say how long.
+const WAYS: [&str; 3] = ["seconds", "ms", "until_ms"];
+
+fn check(call: &Written<'_>) -> Vec<Fault> {
+    let given: Vec<&str> = WAYS.into_iter().filter(|way| call.has(way)).collect();
+    let [way] = given[..] else {
+        let reason = "must have one of seconds, ms and until_ms";
+        return vec![Fault::new("parameters", reason)];
+    };
+    let Some(value @ Value::Number(_)) = call.constant(way) else {
+        return Vec::new();
+    };
+    // A moment that is long past, or a year from now, cannot be told from here.
+    let began = if way == "until_ms" { u64::MAX } else { 0 };
+    let only = Object::unit(way.into(), value.clone());
+    let wrong = until(&only, began).err();
+    let wrong = wrong.map(|failure| fault(&format!("parameters.{way}"), way, &failure));
+    wrong.into_iter().collect()
+}
 
 /// Milliseconds that are slept at once: the wall clock, by which it ends, may be set meanwhile.
 const NAP_MS: u64 = 10_000;
@@ -90,7 +112,12 @@ fn until(parameters: &Object, started_ms: u64) -> Result<u64, Failure> {
             started_ms.saturating_add(while_ms)
         }
         (None, None, Some(until_ms)) => until_ms,
-        _ => return Err(invalid("seconds, ms, until_ms", "say one of them")),
+        _ => {
+            return Err(invalid(
+                "parameters",
+                "must have one of seconds, ms and until_ms",
+            ));
+        }
     };
     if until.saturating_sub(started_ms) > LONGEST_MS {
         return Err(invalid("the wait", "is longer than 366 days"));

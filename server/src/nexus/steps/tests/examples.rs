@@ -15,16 +15,21 @@ fn read(name: &str) -> PatternSpec {
         "{}/../examples/patterns/{name}.yaml",
         env!("CARGO_MANIFEST_DIR")
     );
-    let text = std::fs::read_to_string(&path).expect(&path);
-    let json: serde_json::Value = serde_yaml_ng::from_str(&text).expect(name);
+    parse(&std::fs::read_to_string(&path).expect(&path))
+}
+
+/// The same of its text.
+pub fn parse(text: &str) -> PatternSpec {
+    let json: serde_json::Value = serde_yaml_ng::from_str(text).expect("YAML");
     let pool = DescriptorPool::decode(amadeus_proto::FILE_DESCRIPTOR_SET).expect("they decode");
     let pattern = pool
         .get_message_by_name("amadeus.v1.Pattern")
         .expect("it is there");
     let strict = DeserializeOptions::new().deny_unknown_fields(true);
-    let message = DynamicMessage::deserialize_with_options(pattern, json, &strict).expect(name);
-    let message = v1::Pattern::decode(&*message.encode_to_vec()).expect(name);
-    from_proto::pattern(&message).expect(name)
+    let message = DynamicMessage::deserialize_with_options(pattern, json, &strict);
+    let message = message.expect("a pattern");
+    let message = v1::Pattern::decode(&*message.encode_to_vec()).expect("the same");
+    from_proto::pattern(&message).expect("one of the model")
 }
 
 #[test]
