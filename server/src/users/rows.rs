@@ -9,7 +9,6 @@
 
 mod file;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use tokio::time::timeout;
 use super::changed::Changed;
 use super::error::{UserError, UserStoreError};
 use super::secret::SecretHash;
-use crate::storage::{Backend, Opened};
+use crate::storage::{Backend, Fault, Opened};
 
 /// How long an operation may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -152,7 +151,7 @@ impl Rows {
             }
             Self::Postgres(pool) => {
                 let acquired = pool.acquire().await;
-                Connection::Postgres(Some(acquired.map_err(|e| failed_in_postgres(&e))?))
+                Connection::Postgres(Some(acquired.map_err(|e| Fault::of(&e))?))
             }
         };
         Ok(Tx {
@@ -250,7 +249,7 @@ impl Tx {
                 let connection = connection.as_mut().ok_or_else(no_answer)?;
                 let done = postgres(sql, values).execute(&mut **connection).await;
                 done.map(|done| done.rows_affected())
-                    .map_err(|e| failed_in_postgres(&e))
+                    .map_err(|e| Fault::of(&e).into())
             }
         }
     }
@@ -270,7 +269,7 @@ impl Tx {
             Connection::Postgres(connection) => {
                 let connection = connection.as_mut().ok_or_else(no_answer)?;
                 let rows = postgres(sql, values).fetch_all(&mut **connection).await;
-                let rows = rows.map_err(|e| failed_in_postgres(&e))?;
+                let rows = rows.map_err(|e| Fault::of(&e))?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
         }
@@ -318,49 +317,23 @@ impl Single {
 
     /// What a failure means. After some nobody can say what is on the disk, and nothing more is written.
     fn failed(&mut self, error: &sqlx::Error) -> UserError {
-        let said = error.to_string();
-        let code = error
-            .as_database_error()
-            .and_then(|e| e.code()?.parse::<i32>().ok());
-        match (code.map(|code| code & 0xff), error) {
-            (Some(13), _) => UserError::Full(said),
-            (None, sqlx::Error::Io(e)) if e.kind() == io::ErrorKind::StorageFull => {
-                UserError::Full(said)
-            }
-            // Busy, locked, out of memory, read-only, cannot open, and permissions.
-            (Some(3 | 5 | 6 | 7 | 8 | 14 | 23), _) | (None, sqlx::Error::Io(_)) => {
-                UserError::Unavailable(said)
-            }
-            // What the disk could not read or write, and a file that is damaged.
-            (Some(10 | 11 | 26), _) => {
-                self.connection = Err(said.clone());
-                UserError::Broken(said)
-            }
-            _ => UserError::Broken(said),
+        let fault = Fault::of(error);
+        if let Fault::Disk(said) | Fault::Damaged(said) = &fault {
+            self.connection = Err(said.clone());
         }
+        fault.into()
     }
 }
 
-/// What a failure means for whoever wanted something.
-fn failed_in_postgres(error: &sqlx::Error) -> UserError {
-    let said = error.to_string();
-    if let Some(code) = error.as_database_error().and_then(|e| e.code()) {
-        return match &*code {
-            // Disk full.
-            "53100" => UserError::Full(said),
-            // What is not there, is of another kind than it should be, or may not be used.
-            code if code.starts_with("42") => UserError::Broken(said),
-            // Read-only, out of memory or connections, a conflict, a timeout, a shutdown.
-            _ => UserError::Unavailable(said),
-        };
-    }
-    match error {
-        sqlx::Error::PoolTimedOut => {
-            UserError::Unavailable("no connection to the database could be made in time".into())
+impl From<Fault> for UserError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Full(said) => Self::Full(said),
+            Fault::Away(said) => Self::Unavailable(said),
+            Fault::Disk(said) | Fault::Damaged(said) | Fault::Closed(said) | Fault::Wrong(said) => {
+                Self::Broken(said)
+            }
         }
-        sqlx::Error::PoolClosed => UserError::Broken("they are closed".into()),
-        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => UserError::Broken(said),
-        _ => UserError::Unavailable(said),
     }
 }
 

@@ -8,7 +8,6 @@
 //! more is written.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
@@ -23,6 +22,7 @@ use super::super::event::Prepared;
 use super::super::groups::{Group, Letter, Unwritten};
 use super::chunk::{self, Chunk};
 use super::{Bounds, Read, Written, file};
+use crate::storage::Fault;
 use kg_core::limits::DEAD_LETTERS;
 
 /// Chunks and bytes of one statement; SQLite takes 32,766 parameters, and each chunk has six.
@@ -540,25 +540,12 @@ fn wrong(what: String) -> sqlx::Error {
 
 /// What a failed write means. After some nobody can say what is on the disk, and nothing more is written.
 fn failed(line: &mut Line, error: &sqlx::Error) -> EventError {
-    let said = error.to_string();
-    let code = error
-        .as_database_error()
-        .and_then(|e| e.code()?.parse::<i32>().ok());
-    match (code.map(|code| code & 0xff), error) {
-        // Full, and a shared file that could not grow.
-        (Some(13), _) => EventError::Unavailable(format!("there is no room: {said}")),
-        (Some(10), _) if code == Some(4_874) => {
-            EventError::Unavailable(format!("there is no room: {said}"))
-        }
-        (None, sqlx::Error::Io(e)) if e.kind() == io::ErrorKind::StorageFull => {
-            EventError::Unavailable(format!("there is no room: {said}"))
-        }
-        // Busy, locked, out of memory, read-only, cannot open, and permissions.
-        (Some(3 | 5 | 6 | 7 | 8 | 14 | 23), _) => EventError::Unavailable(said),
-        (None, sqlx::Error::Decode(_)) => EventError::Broken(said),
-        _ => {
-            *line = Err(said.clone());
-            EventError::Broken(said)
-        }
+    let fault = Fault::of(error);
+    let is_content = matches!(error, sqlx::Error::Decode(_));
+    if let (Fault::Disk(said) | Fault::Damaged(said) | Fault::Wrong(said), false) =
+        (&fault, is_content)
+    {
+        *line = Err(said.clone());
     }
+    fault.into()
 }

@@ -1,6 +1,5 @@
 //! One statement, asked of either kind of database: one text of SQL for both.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::RunRowsError;
-use crate::storage::ServerId;
+use crate::storage::{Fault, ServerId};
 
 /// How long a question waits for its answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -101,34 +100,12 @@ pub(super) fn no_answer() -> RunRowsError {
 
 /// What a failure means for whoever wanted something.
 pub(super) fn failed(error: &sqlx::Error) -> RunRowsError {
-    let said = error.to_string();
-    if let Some(code) = error.as_database_error().and_then(|e| e.code()) {
-        return match (&*code, code.parse::<i32>().map(|code| code & 0xff)) {
-            // PostgreSQL's five letters first: disk full; what is not there or is of another kind than it should be, and values that
-            // it never takes: a group with one of these would be tried again for ever, and all runs would wait for it.
-            ("53100", _) => RunRowsError::Full(said),
-            (code, _) if code.len() == 5 && ["22", "23", "42"].contains(&&code[..2]) => {
-                RunRowsError::Broken(said)
-            }
-            // Read-only, out of memory or connections, a conflict, a timeout, a shutdown.
-            (code, _) if code.len() == 5 => RunRowsError::Unavailable(said),
-            // SQLite's numbers: full; busy, locked, out of memory, read-only, cannot open, and permissions.
-            (_, Ok(13)) => RunRowsError::Full(said),
-            (_, Ok(3 | 5 | 6 | 7 | 8 | 14 | 23)) => RunRowsError::Unavailable(said),
-            // Also what the disk could not read or write: after that nobody can say what is on it.
-            _ => RunRowsError::Broken(said),
-        };
-    }
-    match error {
-        sqlx::Error::Io(e) if e.kind() == io::ErrorKind::StorageFull => RunRowsError::Full(said),
-        sqlx::Error::PoolTimedOut => {
-            RunRowsError::Unavailable("no connection to the database could be made in time".into())
-        }
-        sqlx::Error::PoolClosed => RunRowsError::Broken("they are closed".into()),
-        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::RowNotFound => {
+    match Fault::of(error) {
+        Fault::Full(said) => RunRowsError::Full(said),
+        Fault::Away(said) => RunRowsError::Unavailable(said),
+        Fault::Disk(said) | Fault::Damaged(said) | Fault::Closed(said) | Fault::Wrong(said) => {
             RunRowsError::Broken(said)
         }
-        _ => RunRowsError::Unavailable(said),
     }
 }
 
