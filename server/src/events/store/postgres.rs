@@ -144,7 +144,7 @@ impl PostgresStore {
         let of = name.to_owned();
         let gone = self.carry_out(move |c| {
             Box::pin(async move {
-                let mut tx = c.begin().await?;
+                let mut tx = c.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
                 let gone = sqlx::query("DELETE FROM amadeus_event_groups WHERE name = $1")
                     .bind(&of)
                     .execute(&mut *tx)
