@@ -27,6 +27,7 @@ mod postgres;
 mod replay;
 mod shared_keeper;
 mod side_file;
+mod sql;
 mod sqlite;
 mod store_id;
 mod store_url;
@@ -48,5 +49,6 @@ pub use open::{OpenError, OpenOptions, Opened, StoreFiles, create_from_backup, o
 pub use postgres::{KeepError, PostgresLog};
 pub use shared_keeper::{SharedKeeper, SharedKeeperError};
 pub(crate) use side_file::{SideFile, SideFileError};
+pub(crate) use sql::{Row, Value, plain, postgres, sqlite, values};
 pub use sqlite::SqliteLog;
 pub use store_url::{StoreUrl, UrlError};

@@ -13,18 +13,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use sqlx::Connection as _;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Connection as _, Row as _};
+use sqlx::postgres::{PgPool, Postgres};
+use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use super::changed::Changed;
 use super::error::{UserError, UserStoreError};
 use super::secret::SecretHash;
-use crate::storage::{Backend, Fault, Opened};
+use crate::storage::{Backend, Fault, Opened, postgres, sqlite};
+pub(super) use crate::storage::{Row, Value, values};
 
 /// How long an operation may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -341,134 +341,14 @@ fn no_answer() -> UserError {
     UserError::Unavailable(format!("no answer in {} s", PATIENCE.as_secs()))
 }
 
-/// A value of a statement.
-#[derive(Clone)]
-pub(super) enum Value {
-    Number(Option<i64>),
-    Text(Option<String>),
-    Bytes(Vec<u8>),
-}
-
-/// The values of a statement, in their order.
-macro_rules! values {
-    ($($value:expr),* $(,)?) => { vec![$($crate::users::rows::Value::from($value)),*] };
-}
-pub(super) use values;
-
-impl From<u64> for Value {
-    fn from(number: u64) -> Self {
-        Self::from(Some(number))
-    }
-}
-
-impl From<usize> for Value {
-    fn from(number: usize) -> Self {
-        Self::from(number as u64)
-    }
-}
-
-impl From<Option<u64>> for Value {
-    fn from(number: Option<u64>) -> Self {
-        // A time or a count beyond what can be kept is as good as the greatest.
-        Self::Number(number.map(|number| i64::try_from(number).unwrap_or(i64::MAX)))
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        // PostgreSQL takes no NUL. No name that is kept has one, and none that is looked for is found by another.
-        Self::Text(Some(text.replace('\0', "\u{fffd}")))
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::from(text.as_str())
-    }
-}
-
-impl From<Option<&str>> for Value {
-    fn from(text: Option<&str>) -> Self {
-        text.map_or(Self::Text(None), Self::from)
-    }
-}
-
 impl From<&SecretHash> for Value {
     fn from(hash: &SecretHash) -> Self {
         Self::Bytes(hash.0.to_vec())
     }
 }
 
-impl From<&[u8]> for Value {
-    fn from(bytes: &[u8]) -> Self {
-        Self::Bytes(bytes.to_vec())
-    }
-}
-
-fn sqlite(sql: &'static str, values: Vec<Value>) -> Query<'static, Sqlite, SqliteArguments> {
-    values
-        .into_iter()
-        .fold(sqlx::query(sql), |query, value| match value {
-            Value::Number(number) => query.bind(number),
-            Value::Text(text) => query.bind(text),
-            Value::Bytes(bytes) => query.bind(bytes),
-        })
-}
-
-fn postgres(sql: &'static str, values: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
-    values
-        .into_iter()
-        .fold(sqlx::query(sql), |query, value| match value {
-            Value::Number(number) => query.bind(number),
-            Value::Text(text) => query.bind(text),
-            Value::Bytes(bytes) => query.bind(bytes),
-        })
-}
-
-/// A row that was read.
-pub(super) enum Row {
-    Sqlite(SqliteRow),
-    Postgres(PgRow),
-}
-
-/// Columns that a row is asked for.
-macro_rules! column {
-    ($row:expr, $column:expr) => {
-        match $row {
-            Row::Sqlite(row) => row.try_get($column),
-            Row::Postgres(row) => row.try_get($column),
-        }
-        .map_err(|error: sqlx::Error| UserError::Broken(error.to_string()))
-    };
-}
-
-impl Row {
-    /// A number; a negative one is damage.
-    pub(super) fn number(&self, column: usize) -> Result<u64, UserError> {
-        let number: i64 = column!(self, column)?;
-        u64::try_from(number).map_err(|_| UserError::Broken(format!("the number {number}")))
-    }
-
-    pub(super) fn maybe_number(&self, column: usize) -> Result<Option<u64>, UserError> {
-        let number: Option<i64> = column!(self, column)?;
-        let number = number.map(u64::try_from).transpose();
-        number.map_err(|error| UserError::Broken(error.to_string()))
-    }
-
-    pub(super) fn text(&self, column: usize) -> Result<String, UserError> {
-        column!(self, column)
-    }
-
-    pub(super) fn maybe_text(&self, column: usize) -> Result<Option<String>, UserError> {
-        column!(self, column)
-    }
-
-    pub(super) fn bytes(&self, column: usize) -> Result<Vec<u8>, UserError> {
-        column!(self, column)
-    }
-
-    pub(super) fn hash(&self, column: usize) -> Result<SecretHash, UserError> {
-        let kept = SecretHash::kept(&self.bytes(column)?);
-        kept.ok_or_else(|| UserError::Broken("what is kept of a secret has another length".into()))
-    }
+/// What is kept of a secret in a column.
+pub(super) fn hash(row: &Row, column: usize) -> Result<SecretHash, UserError> {
+    let kept = SecretHash::kept(&row.bytes(column)?);
+    kept.ok_or_else(|| UserError::Broken("what is kept of a secret has another length".into()))
 }

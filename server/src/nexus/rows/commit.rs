@@ -5,17 +5,15 @@
 //! may have been carried out: a line that stands there already, written under the same epoch, counts as written, because
 //! nobody else has that epoch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
-use kg_core::nexus::RunState;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::ask::{Base, PATIENCE, no_answer};
-use super::{
-    Append, Begun, NewRun, Progress, RunKey, RunRowsError, Statistics, postgres, row, sqlite,
-};
+use super::ask::{Base, PATIENCE};
+use super::error::no_answer;
+use super::{Append, Begun, NewRun, Progress, RunKey, RunRowsError, postgres, row, sqlite};
 use crate::storage::ServerId;
 
 /// Writes that may wait; whoever comes with one more waits outside.
@@ -95,52 +93,6 @@ pub(super) enum Written {
     /// The line before is not there.
     Gap,
 }
-
-/// A run that ended in a transaction.
-pub(super) struct Ended {
-    pub(super) pattern: String,
-    pub(super) state: RunState,
-    pub(super) took_ms: u64,
-}
-
-/// What a group adds to the statistics, by pattern; in the order in which all servers change them.
-pub(super) fn counted<'a>(
-    begun: impl Iterator<Item = &'a NewRun>,
-    ended: &[Ended],
-) -> BTreeMap<String, Statistics> {
-    let mut counted = BTreeMap::<String, Statistics>::new();
-    for new in begun {
-        let of = counted.entry(new.about.pattern.to_string()).or_insert(NONE);
-        of.usage += 1;
-        of.last_ms = of.last_ms.max(new.about.created_ms);
-    }
-    for run in ended {
-        let of = counted.entry(run.pattern.clone()).or_insert(NONE);
-        match run.state {
-            RunState::Succeeded => of.succeeded += 1,
-            RunState::Cancelled => of.cancelled += 1,
-            RunState::Failed | RunState::Queued | RunState::Running | RunState::Compensating => {
-                of.failed += 1;
-            }
-        }
-        of.total_ms += run.took_ms;
-        of.min_ms = of.min_ms.min(run.took_ms);
-        of.max_ms = of.max_ms.max(run.took_ms);
-    }
-    counted
-}
-
-/// Of no run; the shortest of none is longer than any.
-const NONE: Statistics = Statistics {
-    usage: 0,
-    succeeded: 0,
-    failed: 0,
-    cancelled: 0,
-    total_ms: 0,
-    min_ms: i64::MAX as u64,
-    max_ms: 0,
-    last_ms: 0,
-};
 
 /// The task.
 pub(super) struct Writer {

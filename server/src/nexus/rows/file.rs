@@ -7,8 +7,8 @@ use std::path::Path;
 use sqlx::sqlite::SqliteLockingMode;
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::RunRowsError;
-use crate::storage::{SideFile, SideFileError};
+use super::error::RunRowsError;
+use crate::storage::SideFile;
 
 const RUNS: SideFile = SideFile {
     suffix: ".runs",
@@ -37,16 +37,4 @@ pub(super) async fn open(db: &Path, store_id: &str) -> Result<SqliteConnection, 
         file.path.display(),
         file.store_id
     )))
-}
-
-impl From<SideFileError> for RunRowsError {
-    fn from(error: SideFileError) -> Self {
-        match error {
-            SideFileError::Unavailable(what) => Self::Unavailable(what),
-            SideFileError::Full(what) => Self::Full(what),
-            SideFileError::Damaged { .. } | SideFileError::Newer { .. } => {
-                Self::Broken(error.to_string())
-            }
-        }
-    }
 }

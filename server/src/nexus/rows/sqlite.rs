@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use tokio::sync::Mutex;
 
-use super::ask::{failed, plain};
-use super::commit::{Done, Ended, Group, Written, counted, judged};
+use super::commit::{Done, Group, Written, judged};
+use super::statistics::{Ended, counted};
 use super::{Begun, NewRun, RunId, RunKey, RunRowsError, Statistics, row};
-use crate::storage::ServerId;
+use crate::storage::{ServerId, plain};
 
 /// Runs of which one statement asks, and puts: SQLite takes 32,766 values.
 const ROWS_AT_ONCE: usize = 1_024;
@@ -20,7 +20,7 @@ pub(super) async fn commit(
     let mut connection = connection.lock().await;
     let open = connection.as_mut();
     let open = open.map_err(|why| RunRowsError::Broken(why.clone()))?;
-    let done = transaction(open, group).await.map_err(|e| failed(&e));
+    let done = transaction(open, group).await.map_err(RunRowsError::from);
     match done {
         Ok(done) => Ok(done),
         Err(error) => {
