@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgPool, Postgres};
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::Mutex;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::error::{RunRowsError, no_answer};
@@ -34,9 +36,9 @@ impl Base {
         sql: &'static str,
         values: Vec<Value>,
     ) -> Result<Vec<Row>, RunRowsError> {
-        let asking = async {
-            match self {
-                Self::Sqlite(connection) => {
+        match self {
+            Self::Sqlite(connection) => {
+                let asking = async {
                     let mut connection = connection.lock().await;
                     let open = connection.as_mut();
                     let open = open.map_err(|why| RunRowsError::Broken(why.clone()))?;
@@ -49,17 +51,18 @@ impl Base {
                         fault
                     })?;
                     Ok(rows.into_iter().map(Row::Sqlite).collect())
-                }
-                Self::Postgres(pool) => {
-                    let rows = postgres(sql, values).fetch_all(pool).await;
-                    let rows = rows.map_err(|e| Fault::of(&e))?;
-                    Ok(rows.into_iter().map(Row::Postgres).collect())
-                }
+                };
+                let asked = timeout(PATIENCE, asking).await;
+                asked.unwrap_or_else(|_| Err(no_answer()))
             }
-        };
-        timeout(PATIENCE, asking)
-            .await
-            .unwrap_or_else(|_| Err(no_answer()))
+            Self::Postgres(pool) => {
+                let mut connection = pool.acquire().await?;
+                let asking = postgres(sql, values).fetch_all(&mut *connection);
+                let asked = timeout(PATIENCE, asking).await;
+                let rows = answer(connection, asked)?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
+            }
+        }
     }
 
     /// Removes what belongs to runs whose rows are gone, up to the last of these.
@@ -96,6 +99,22 @@ impl Base {
         };
         let _ = timeout(PATIENCE, closing).await;
     }
+}
+
+/// What came of something that was done by a connection of a database. One that is amid something is let go of: the pool would
+/// wait for its answer before it lends it again, and after a few of them nobody could ask anything.
+pub(super) fn answer<T>(
+    connection: PoolConnection<Postgres>,
+    done: Result<Result<T, sqlx::Error>, Elapsed>,
+) -> Result<T, RunRowsError> {
+    let done = match done {
+        Ok(done) => done.map_err(RunRowsError::from),
+        Err(_) => Err(no_answer()),
+    };
+    if done.is_err() {
+        drop(connection.detach());
+    }
+    done
 }
 
 /// Why nothing more may be done by a connection to a file: the disk did not take a change, so nobody can say what is on it. A

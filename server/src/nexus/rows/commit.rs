@@ -9,10 +9,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::ask::{Base, PATIENCE};
-use super::error::no_answer;
+use super::ask::Base;
 use super::{Append, Begun, NewRun, Progress, RunKey, RunRowsError, postgres, row, sqlite};
 use crate::storage::ServerId;
 
@@ -213,10 +212,7 @@ impl Writer {
             let written = match &self.base {
                 // Waited for however long the disk takes: a transaction that nobody goes on with would stay open.
                 Base::Sqlite(connection) => sqlite::commit(connection, group).await,
-                Base::Postgres(pool) => {
-                    let written = timeout(PATIENCE, postgres::commit(pool, group)).await;
-                    written.unwrap_or_else(|_| Err(no_answer()))
-                }
+                Base::Postgres(pool) => postgres::commit(pool, group).await,
             };
             match written {
                 Err(error @ (RunRowsError::Unavailable(_) | RunRowsError::Full(_))) => {

@@ -4,20 +4,18 @@ use std::collections::HashMap;
 
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{Connection as _, Row as _};
+use tokio::time::timeout;
 
+use super::ask::{PATIENCE, answer};
 use super::commit::{Done, Group, Lines, Written, judged};
 use super::statistics::{Ended, counted};
 use super::{Begun, NewRun, RunId, RunKey, RunRowsError, Statistics, row};
 use crate::storage::{ServerId, plain};
 
 pub(super) async fn commit(pool: &PgPool, group: &Group) -> Result<Done, RunRowsError> {
-    let mut connection = pool.acquire().await.map_err(RunRowsError::from)?;
-    let done = transaction(&mut connection, group).await;
-    if done.is_err() {
-        // What is under way on it would answer the next question.
-        drop(connection.detach());
-    }
-    done.map_err(RunRowsError::from)
+    let mut connection = pool.acquire().await?;
+    let done = timeout(PATIENCE, transaction(&mut connection, group)).await;
+    answer(connection, done)
 }
 
 async fn transaction(connection: &mut PgConnection, group: &Group) -> Result<Done, sqlx::Error> {
