@@ -8,11 +8,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use kg_core::nexus::RunState;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::ask::Base;
-use super::{Append, Begun, NewRun, Progress, RunKey, RunRowsError, postgres, row, sqlite};
+use super::statistics::Ended;
+use super::{Append, Begun, NewRun, Progress, RunId, RunKey, RunRowsError, postgres, row, sqlite};
 use crate::storage::ServerId;
 
 /// Writes that may wait; whoever comes with one more waits outside.
@@ -276,4 +278,37 @@ pub(super) fn judged(lines: &Lines, found: Option<(i64, i64)>) -> Option<Written
     } else {
         Written::Gap
     })
+}
+
+/// What a new run means that was there, by its id or its request: `row` is its key, its id and what was asked for.
+pub(super) fn found(new: &NewRun, row: (i64, String, i64)) -> Begun {
+    let (key, id, body) = row;
+    if body == new.body.cast_signed() {
+        Begun::Known(RunKey(key.cast_unsigned()), RunId(id.into()))
+    } else {
+        Begun::Reused
+    }
+}
+
+/// What came of the lines of runs whose rows were moved on, and which of these have ended. Each row is a run's key and
+/// pattern, when it was begun, and when it ended.
+pub(super) fn moved(
+    group: &Group,
+    rows: Vec<(i64, String, i64, Option<i64>)>,
+) -> (HashMap<RunKey, Written>, Vec<Ended>) {
+    let states = group.lines.iter().map(|lines| (lines.run, lines.now.state));
+    let states: HashMap<RunKey, RunState> = states.collect();
+    let (mut written, mut ended) = (HashMap::new(), Vec::new());
+    for (run, pattern, created_ms, ended_ms) in rows {
+        let run = RunKey(run.cast_unsigned());
+        written.insert(run, Written::Now);
+        if let (Some(end), Some(state)) = (ended_ms, states.get(&run)) {
+            ended.push(Ended {
+                pattern,
+                state: *state,
+                took_ms: end.saturating_sub(created_ms).max(0).cast_unsigned(),
+            });
+        }
+    }
+    (written, ended)
 }
