@@ -13,7 +13,7 @@ pub(super) use sqlite::SqliteStore;
 use super::error::EventError;
 use super::event::{Appended, Event, Prepared};
 use super::groups::{Group, Letter, Unwritten};
-use crate::storage::{Backend, Opened};
+use crate::storage::{Backend, Fault, Opened};
 
 /// The ends of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +189,16 @@ impl Store {
         match self {
             Self::Sqlite(store) => store.close().await,
             Self::Postgres(store) => store.close().await,
+        }
+    }
+}
+
+impl From<Fault> for EventError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Full(said) => Self::Unavailable(format!("there is no room: {said}")),
+            Fault::Away(said) | Fault::Closed(said) => Self::Unavailable(said),
+            Fault::Disk(said) | Fault::Damaged(said) | Fault::Wrong(said) => Self::Broken(said),
         }
     }
 }

@@ -25,6 +25,7 @@ pub use postgres::PostgresLeases;
 pub use sqlite::SqliteLeases;
 
 use super::backend::Backend;
+use super::fault::Fault;
 use super::open::Opened;
 use kg_core::lease::LeaseId;
 use kg_core::model::{Health, Name};
@@ -288,6 +289,17 @@ impl LeaseRows {
             Self::Memory(_) => {}
             Self::Sqlite(rows) => rows.close().await,
             Self::Postgres(rows) => rows.close().await,
+        }
+    }
+}
+
+/// What a failure means for whoever wanted something.
+fn failed(error: &sqlx::Error) -> LeaseRowsError {
+    match Fault::of(error) {
+        Fault::Full(said) => LeaseRowsError::Full(said),
+        Fault::Away(said) => LeaseRowsError::Unavailable(said),
+        Fault::Disk(said) | Fault::Damaged(said) | Fault::Closed(said) | Fault::Wrong(said) => {
+            LeaseRowsError::Broken(said)
         }
     }
 }

@@ -17,6 +17,7 @@
 mod backend;
 mod backups;
 mod checkpoints;
+mod fault;
 pub(crate) mod files;
 mod keeper;
 mod leases;
@@ -25,6 +26,8 @@ mod open;
 mod postgres;
 mod replay;
 mod shared_keeper;
+mod side_file;
+mod sql;
 mod sqlite;
 mod store_id;
 mod store_url;
@@ -34,8 +37,8 @@ mod watermark;
 pub use backend::Backend;
 pub use backups::{BACKUPS, BackupEntry, BackupError, Backups, Prepared};
 pub use checkpoints::{CheckpointFile, Checkpoints};
+pub(crate) use fault::Fault;
 pub use files::keep_to_owner;
-pub(crate) use files::{beside, sync_folder};
 pub use keeper::{Keeper, KeeperError, KeeperPolicy, Kept};
 pub use leases::{
     Applied, Edit, LEASE_PAGE, LeaseRow, LeaseRows, LeaseRowsError, MemoryLeases, PostgresLeases,
@@ -45,5 +48,7 @@ pub use lock::{Lock, LockError};
 pub use open::{OpenError, OpenOptions, Opened, StoreFiles, create_from_backup, open};
 pub use postgres::{KeepError, PostgresLog};
 pub use shared_keeper::{SharedKeeper, SharedKeeperError};
+pub(crate) use side_file::{SideFile, SideFileError};
+pub(crate) use sql::{Row, Value, plain, postgres, sqlite, values};
 pub use sqlite::SqliteLog;
 pub use store_url::{StoreUrl, UrlError};

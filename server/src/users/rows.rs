@@ -9,23 +9,22 @@
 
 mod file;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use sqlx::Connection as _;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Connection as _, Row as _};
+use sqlx::postgres::{PgPool, Postgres};
+use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use super::changed::Changed;
 use super::error::{UserError, UserStoreError};
 use super::secret::SecretHash;
-use crate::storage::{Backend, Opened};
+use crate::storage::{Backend, Fault, Opened, postgres, sqlite};
+pub(super) use crate::storage::{Row, Value, values};
 
 /// How long an operation may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -152,7 +151,7 @@ impl Rows {
             }
             Self::Postgres(pool) => {
                 let acquired = pool.acquire().await;
-                Connection::Postgres(Some(acquired.map_err(|e| failed_in_postgres(&e))?))
+                Connection::Postgres(Some(acquired.map_err(|e| Fault::of(&e))?))
             }
         };
         Ok(Tx {
@@ -250,7 +249,7 @@ impl Tx {
                 let connection = connection.as_mut().ok_or_else(no_answer)?;
                 let done = postgres(sql, values).execute(&mut **connection).await;
                 done.map(|done| done.rows_affected())
-                    .map_err(|e| failed_in_postgres(&e))
+                    .map_err(|e| Fault::of(&e).into())
             }
         }
     }
@@ -270,7 +269,7 @@ impl Tx {
             Connection::Postgres(connection) => {
                 let connection = connection.as_mut().ok_or_else(no_answer)?;
                 let rows = postgres(sql, values).fetch_all(&mut **connection).await;
-                let rows = rows.map_err(|e| failed_in_postgres(&e))?;
+                let rows = rows.map_err(|e| Fault::of(&e))?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
         }
@@ -318,106 +317,28 @@ impl Single {
 
     /// What a failure means. After some nobody can say what is on the disk, and nothing more is written.
     fn failed(&mut self, error: &sqlx::Error) -> UserError {
-        let said = error.to_string();
-        let code = error
-            .as_database_error()
-            .and_then(|e| e.code()?.parse::<i32>().ok());
-        match (code.map(|code| code & 0xff), error) {
-            (Some(13), _) => UserError::Full(said),
-            (None, sqlx::Error::Io(e)) if e.kind() == io::ErrorKind::StorageFull => {
-                UserError::Full(said)
-            }
-            // Busy, locked, out of memory, read-only, cannot open, and permissions.
-            (Some(3 | 5 | 6 | 7 | 8 | 14 | 23), _) | (None, sqlx::Error::Io(_)) => {
-                UserError::Unavailable(said)
-            }
-            // What the disk could not read or write, and a file that is damaged.
-            (Some(10 | 11 | 26), _) => {
-                self.connection = Err(said.clone());
-                UserError::Broken(said)
-            }
-            _ => UserError::Broken(said),
+        let fault = Fault::of(error);
+        if let Fault::Disk(said) | Fault::Damaged(said) = &fault {
+            self.connection = Err(said.clone());
         }
+        fault.into()
     }
 }
 
-/// What a failure means for whoever wanted something.
-fn failed_in_postgres(error: &sqlx::Error) -> UserError {
-    let said = error.to_string();
-    if let Some(code) = error.as_database_error().and_then(|e| e.code()) {
-        return match &*code {
-            // Disk full.
-            "53100" => UserError::Full(said),
-            // What is not there, is of another kind than it should be, or may not be used.
-            code if code.starts_with("42") => UserError::Broken(said),
-            // Read-only, out of memory or connections, a conflict, a timeout, a shutdown.
-            _ => UserError::Unavailable(said),
-        };
-    }
-    match error {
-        sqlx::Error::PoolTimedOut => {
-            UserError::Unavailable("no connection to the database could be made in time".into())
+impl From<Fault> for UserError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Full(said) => Self::Full(said),
+            Fault::Away(said) => Self::Unavailable(said),
+            Fault::Disk(said) | Fault::Damaged(said) | Fault::Closed(said) | Fault::Wrong(said) => {
+                Self::Broken(said)
+            }
         }
-        sqlx::Error::PoolClosed => UserError::Broken("they are closed".into()),
-        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => UserError::Broken(said),
-        _ => UserError::Unavailable(said),
     }
 }
 
 fn no_answer() -> UserError {
     UserError::Unavailable(format!("no answer in {} s", PATIENCE.as_secs()))
-}
-
-/// A value of a statement.
-#[derive(Clone)]
-pub(super) enum Value {
-    Number(Option<i64>),
-    Text(Option<String>),
-    Bytes(Vec<u8>),
-}
-
-/// The values of a statement, in their order.
-macro_rules! values {
-    ($($value:expr),* $(,)?) => { vec![$($crate::users::rows::Value::from($value)),*] };
-}
-pub(super) use values;
-
-impl From<u64> for Value {
-    fn from(number: u64) -> Self {
-        Self::from(Some(number))
-    }
-}
-
-impl From<usize> for Value {
-    fn from(number: usize) -> Self {
-        Self::from(number as u64)
-    }
-}
-
-impl From<Option<u64>> for Value {
-    fn from(number: Option<u64>) -> Self {
-        // A time or a count beyond what can be kept is as good as the greatest.
-        Self::Number(number.map(|number| i64::try_from(number).unwrap_or(i64::MAX)))
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        // PostgreSQL takes no NUL. No name that is kept has one, and none that is looked for is found by another.
-        Self::Text(Some(text.replace('\0', "\u{fffd}")))
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::from(text.as_str())
-    }
-}
-
-impl From<Option<&str>> for Value {
-    fn from(text: Option<&str>) -> Self {
-        text.map_or(Self::Text(None), Self::from)
-    }
 }
 
 impl From<&SecretHash> for Value {
@@ -426,76 +347,8 @@ impl From<&SecretHash> for Value {
     }
 }
 
-impl From<&[u8]> for Value {
-    fn from(bytes: &[u8]) -> Self {
-        Self::Bytes(bytes.to_vec())
-    }
-}
-
-fn sqlite(sql: &'static str, values: Vec<Value>) -> Query<'static, Sqlite, SqliteArguments> {
-    values
-        .into_iter()
-        .fold(sqlx::query(sql), |query, value| match value {
-            Value::Number(number) => query.bind(number),
-            Value::Text(text) => query.bind(text),
-            Value::Bytes(bytes) => query.bind(bytes),
-        })
-}
-
-fn postgres(sql: &'static str, values: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
-    values
-        .into_iter()
-        .fold(sqlx::query(sql), |query, value| match value {
-            Value::Number(number) => query.bind(number),
-            Value::Text(text) => query.bind(text),
-            Value::Bytes(bytes) => query.bind(bytes),
-        })
-}
-
-/// A row that was read.
-pub(super) enum Row {
-    Sqlite(SqliteRow),
-    Postgres(PgRow),
-}
-
-/// Columns that a row is asked for.
-macro_rules! column {
-    ($row:expr, $column:expr) => {
-        match $row {
-            Row::Sqlite(row) => row.try_get($column),
-            Row::Postgres(row) => row.try_get($column),
-        }
-        .map_err(|error: sqlx::Error| UserError::Broken(error.to_string()))
-    };
-}
-
-impl Row {
-    /// A number; a negative one is damage.
-    pub(super) fn number(&self, column: usize) -> Result<u64, UserError> {
-        let number: i64 = column!(self, column)?;
-        u64::try_from(number).map_err(|_| UserError::Broken(format!("the number {number}")))
-    }
-
-    pub(super) fn maybe_number(&self, column: usize) -> Result<Option<u64>, UserError> {
-        let number: Option<i64> = column!(self, column)?;
-        let number = number.map(u64::try_from).transpose();
-        number.map_err(|error| UserError::Broken(error.to_string()))
-    }
-
-    pub(super) fn text(&self, column: usize) -> Result<String, UserError> {
-        column!(self, column)
-    }
-
-    pub(super) fn maybe_text(&self, column: usize) -> Result<Option<String>, UserError> {
-        column!(self, column)
-    }
-
-    pub(super) fn bytes(&self, column: usize) -> Result<Vec<u8>, UserError> {
-        column!(self, column)
-    }
-
-    pub(super) fn hash(&self, column: usize) -> Result<SecretHash, UserError> {
-        let kept = SecretHash::kept(&self.bytes(column)?);
-        kept.ok_or_else(|| UserError::Broken("what is kept of a secret has another length".into()))
-    }
+/// What is kept of a secret in a column.
+pub(super) fn hash(row: &Row, column: usize) -> Result<SecretHash, UserError> {
+    let kept = SecretHash::kept(&row.bytes(column)?);
+    kept.ok_or_else(|| UserError::Broken("what is kept of a secret has another length".into()))
 }

@@ -65,7 +65,7 @@ impl UserStore {
     pub async fn epoch(&self) -> Result<u64, UserError> {
         let sql = "SELECT epoch FROM amadeus_user_state";
         match self.0.rows.read(sql, Vec::new()).await?.first() {
-            Some(row) => row.number(0),
+            Some(row) => Ok(row.number(0)?),
             None => Err(UserError::Broken("the row of their state is gone".into())),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use amadeus::auth::UserId;
 use amadeus::nexus::rows::{
     About, Append, Begun, Cancel, Fenced, LEASE, NewRun, OwnerId, Progress, RunFilter, RunId,
-    RunKey, RunRows, Statistics,
+    RunKey, RunRows, RunRowsError, Statistics,
 };
 use amadeus::storage::{OpenOptions, Opened, ServerId, open};
 use kg_core::nexus::RunState;
@@ -517,4 +517,35 @@ async fn what_was_written_is_there_after_a_restart() {
     let row = again.row("a").await.expect("reached").expect("there");
     assert_eq!((row.epoch, row.last_seq, row.server), (2, 1, B));
     let _: Arc<str> = row.about.pattern;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_that_a_database_does_not_answer_keep_no_connection() {
+    use sqlx::Connection as _;
+    let server = match Postgres::shared() {
+        Ok(server) => server,
+        Err(missing) => {
+            eprintln!("skipped: {missing}");
+            return;
+        }
+    };
+    let url = server.database();
+    let mut kept = Vec::new();
+    let rows = rows_of(&url, &mut kept).await;
+    let mut other = sqlx::PgConnection::connect(&url)
+        .await
+        .expect("it is there");
+    let mut holding = other.begin().await.expect("it is there");
+    sqlx::raw_sql("LOCK TABLE amadeus_runs")
+        .execute(&mut *holding)
+        .await
+        .expect("nobody has it");
+    // More than there are connections, each for as long as a question waits.
+    let asked = futures::future::join_all((0..6).map(|_| rows.row("a"))).await;
+    for one in asked {
+        assert!(matches!(one, Err(RunRowsError::Unavailable(_))), "{one:?}");
+    }
+    // What the others wait for is still held, and this one does not need it.
+    let statistics = rows.statistics("settle").await.expect("it is answered");
+    assert_eq!(statistics.usage, 0);
 }

@@ -21,6 +21,7 @@ use super::super::error::{EventError, GroupError};
 use super::super::event::{Prepared, decode};
 use super::super::groups::{Durable, Edit, Group, Letter, most_beside, too_many};
 use super::{Bounds, Read, Weighed, Written};
+use crate::storage::Fault;
 use kg_core::limits::DEAD_LETTERS;
 
 /// How long a question or a transaction may take.
@@ -143,7 +144,7 @@ impl PostgresStore {
         let of = name.to_owned();
         let gone = self.carry_out(move |c| {
             Box::pin(async move {
-                let mut tx = c.begin().await?;
+                let mut tx = c.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
                 let gone = sqlx::query("DELETE FROM amadeus_event_groups WHERE name = $1")
                     .bind(&of)
                     .execute(&mut *tx)
@@ -200,14 +201,14 @@ impl PostgresStore {
     ) -> Result<T, EventError> {
         let pool = self.0.clone();
         let working = tokio::spawn(async move {
-            let mut connection = pool.acquire().await.map_err(|e| failed(&e))?;
+            let mut connection = pool.acquire().await.map_err(|e| Fault::of(&e))?;
             let done = timeout(PATIENCE, work(&mut connection)).await;
             match done {
                 Ok(Ok(done)) => Ok(done),
                 Ok(Err(error)) => {
                     // The pool would wait for the end of what may be amid something.
                     drop(connection.detach());
-                    Err(failed(&error))
+                    Err(Fault::of(&error).into())
                 }
                 Err(_) => {
                     drop(connection.detach());
@@ -427,27 +428,4 @@ fn signed(number: u64) -> i64 {
 
 fn wrong(what: String) -> sqlx::Error {
     sqlx::Error::Decode(what.into())
-}
-
-/// What a failure means for whoever wanted something.
-fn failed(error: &sqlx::Error) -> EventError {
-    let said = error.to_string();
-    if let Some(code) = error.as_database_error().and_then(|e| e.code()) {
-        return match &*code {
-            "53100" => EventError::Unavailable(format!("there is no room: {said}")),
-            // What is not there, is of another kind than it should be, or may not be used.
-            code if code.starts_with("42") => EventError::Broken(said),
-            _ => EventError::Unavailable(said),
-        };
-    }
-    match error {
-        sqlx::Error::PoolTimedOut => {
-            EventError::Unavailable("no connection to the database could be made in time".into())
-        }
-        sqlx::Error::PoolClosed => EventError::Unavailable("they are closed".into()),
-        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::RowNotFound => {
-            EventError::Broken(said)
-        }
-        _ => EventError::Unavailable(said),
-    }
 }

@@ -1,18 +1,17 @@
 //! One statement, asked of either kind of database: one text of SQL for both.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Connection as _, Row as _};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgPool, Postgres};
+use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::Mutex;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::RunRowsError;
-use crate::storage::ServerId;
+use super::error::{RunRowsError, no_answer};
+use crate::storage::{Fault, Row, Value, postgres, sqlite, values};
 
 /// How long a question waits for its answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,26 +36,33 @@ impl Base {
         sql: &'static str,
         values: Vec<Value>,
     ) -> Result<Vec<Row>, RunRowsError> {
-        let asking = async {
-            match self {
-                Self::Sqlite(connection) => {
+        match self {
+            Self::Sqlite(connection) => {
+                let asking = async {
                     let mut connection = connection.lock().await;
-                    let connection = connection.as_mut();
-                    let connection = connection.map_err(|why| RunRowsError::Broken(why.clone()))?;
-                    let rows = sqlite(sql, values).fetch_all(connection).await;
-                    let rows = rows.map_err(|e| failed(&e))?;
+                    let open = connection.as_mut();
+                    let open = open.map_err(|why| RunRowsError::Broken(why.clone()))?;
+                    let rows = sqlite(sql, values).fetch_all(open).await;
+                    let rows = rows.map_err(|error| {
+                        let fault = Fault::of(&error);
+                        if let Some(why) = ends_all(sql, &fault) {
+                            *connection = Err(why);
+                        }
+                        fault
+                    })?;
                     Ok(rows.into_iter().map(Row::Sqlite).collect())
-                }
-                Self::Postgres(pool) => {
-                    let rows = postgres(sql, values).fetch_all(pool).await;
-                    let rows = rows.map_err(|e| failed(&e))?;
-                    Ok(rows.into_iter().map(Row::Postgres).collect())
-                }
+                };
+                let asked = timeout(PATIENCE, asking).await;
+                asked.unwrap_or_else(|_| Err(no_answer()))
             }
-        };
-        timeout(PATIENCE, asking)
-            .await
-            .unwrap_or_else(|_| Err(no_answer()))
+            Self::Postgres(pool) => {
+                let mut connection = pool.acquire().await?;
+                let asking = postgres(sql, values).fetch_all(&mut *connection);
+                let asked = timeout(PATIENCE, asking).await;
+                let rows = answer(connection, asked)?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
+            }
+        }
     }
 
     /// Removes what belongs to runs whose rows are gone, up to the last of these.
@@ -95,141 +101,41 @@ impl Base {
     }
 }
 
-pub(super) fn no_answer() -> RunRowsError {
-    RunRowsError::Unavailable(format!("no answer in {} s", PATIENCE.as_secs()))
-}
-
-/// What a failure means for whoever wanted something.
-pub(super) fn failed(error: &sqlx::Error) -> RunRowsError {
-    let said = error.to_string();
-    if let Some(code) = error.as_database_error().and_then(|e| e.code()) {
-        return match (&*code, code.parse::<i32>().map(|code| code & 0xff)) {
-            // PostgreSQL's five letters first: disk full; what is not there or is of another kind than it should be, and values that
-            // it never takes: a group with one of these would be tried again for ever, and all runs would wait for it.
-            ("53100", _) => RunRowsError::Full(said),
-            (code, _) if code.len() == 5 && ["22", "23", "42"].contains(&&code[..2]) => {
-                RunRowsError::Broken(said)
-            }
-            // Read-only, out of memory or connections, a conflict, a timeout, a shutdown.
-            (code, _) if code.len() == 5 => RunRowsError::Unavailable(said),
-            // SQLite's numbers: full; busy, locked, out of memory, read-only, cannot open, and permissions.
-            (_, Ok(13)) => RunRowsError::Full(said),
-            (_, Ok(3 | 5 | 6 | 7 | 8 | 14 | 23)) => RunRowsError::Unavailable(said),
-            // Also what the disk could not read or write: after that nobody can say what is on it.
-            _ => RunRowsError::Broken(said),
-        };
-    }
-    match error {
-        sqlx::Error::Io(e) if e.kind() == io::ErrorKind::StorageFull => RunRowsError::Full(said),
-        sqlx::Error::PoolTimedOut => {
-            RunRowsError::Unavailable("no connection to the database could be made in time".into())
-        }
-        sqlx::Error::PoolClosed => RunRowsError::Broken("they are closed".into()),
-        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::RowNotFound => {
-            RunRowsError::Broken(said)
-        }
-        _ => RunRowsError::Unavailable(said),
-    }
-}
-
-/// A value of a statement.
-#[derive(Clone)]
-pub(super) enum Value {
-    Number(i64),
-    Text(String),
-}
-
-/// The values of a statement, in their order.
-macro_rules! values {
-    ($($value:expr),* $(,)?) => { vec![$($crate::nexus::rows::ask::Value::from($value)),*] };
-}
-pub(super) use values;
-
-impl From<u64> for Value {
-    fn from(number: u64) -> Self {
-        // A time or a count beyond what can be kept is as good as the greatest.
-        Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
-    }
-}
-
-impl From<ServerId> for Value {
-    fn from(server: ServerId) -> Self {
-        Self::Number(server.0.cast_signed())
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(plain(text))
-    }
-}
-
-/// PostgreSQL takes no NUL in a text.
-pub(super) fn plain(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
-}
-
-fn sqlite(sql: &'static str, values: Vec<Value>) -> Query<'static, Sqlite, SqliteArguments> {
-    values
-        .into_iter()
-        .fold(sqlx::query(sql), |query, value| match value {
-            Value::Number(number) => query.bind(number),
-            Value::Text(text) => query.bind(text),
-        })
-}
-
-fn postgres(sql: &'static str, values: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
-    values
-        .into_iter()
-        .fold(sqlx::query(sql), |query, value| match value {
-            Value::Number(number) => query.bind(number),
-            Value::Text(text) => query.bind(text),
-        })
-}
-
-/// A row that was read.
-pub(super) enum Row {
-    Sqlite(SqliteRow),
-    Postgres(PgRow),
-}
-
-/// Columns that a row is asked for.
-macro_rules! column {
-    ($row:expr, $column:expr) => {
-        match $row {
-            Row::Sqlite(row) => row.try_get($column),
-            Row::Postgres(row) => row.try_get($column),
-        }
-        .map_err(|error: sqlx::Error| RunRowsError::Broken(error.to_string()))
+/// What came of something that was done by a connection of a database. One that is amid something is let go of: the pool would
+/// wait for its answer before it lends it again, and after a few of them nobody could ask anything.
+pub(super) fn answer<T>(
+    connection: PoolConnection<Postgres>,
+    done: Result<Result<T, sqlx::Error>, Elapsed>,
+) -> Result<T, RunRowsError> {
+    let done = match done {
+        Ok(done) => done.map_err(RunRowsError::from),
+        Err(_) => Err(no_answer()),
     };
+    if done.is_err() {
+        drop(connection.detach());
+    }
+    done
 }
 
-impl Row {
-    pub(super) fn signed(&self, column: usize) -> Result<i64, RunRowsError> {
-        column!(self, column)
+/// Why nothing more may be done by a connection to a file: the disk did not take a change, so nobody can say what is on it. A
+/// read that fails leaves it as it is, and one run that cannot be read keeps no other from going on.
+fn ends_all(sql: &str, fault: &Fault) -> Option<String> {
+    match fault {
+        Fault::Disk(why) if !sql.starts_with("SELECT") => Some(why.clone()),
+        _ => None,
     }
+}
 
-    /// A number; a negative one is damage.
-    pub(super) fn number(&self, column: usize) -> Result<u64, RunRowsError> {
-        let number = self.signed(column)?;
-        u64::try_from(number).map_err(|_| RunRowsError::Broken(format!("the number {number}")))
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    pub(super) fn maybe_number(&self, column: usize) -> Result<Option<u64>, RunRowsError> {
-        let number: Option<i64> = column!(self, column)?;
-        let number = number.map(u64::try_from).transpose();
-        number.map_err(|error| RunRowsError::Broken(error.to_string()))
-    }
-
-    pub(super) fn text(&self, column: usize) -> Result<String, RunRowsError> {
-        column!(self, column)
-    }
-
-    pub(super) fn maybe_text(&self, column: usize) -> Result<Option<String>, RunRowsError> {
-        column!(self, column)
-    }
-
-    pub(super) fn bytes(&self, column: usize) -> Result<Vec<u8>, RunRowsError> {
-        column!(self, column)
+    #[test]
+    fn a_change_that_the_disk_did_not_take_is_the_last_and_a_read_is_not() {
+        let disk = Fault::Disk("disk I/O error".into());
+        let update = "UPDATE amadeus_runs SET epoch = epoch + 1";
+        assert_eq!(ends_all(update, &disk), Some("disk I/O error".into()));
+        assert_eq!(ends_all("SELECT id FROM amadeus_runs", &disk), None);
+        assert_eq!(ends_all(update, &Fault::Full("full".into())), None);
     }
 }

@@ -5,17 +5,16 @@
 //! may have been carried out: a line that stands there already, written under the same epoch, counts as written, because
 //! nobody else has that epoch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use kg_core::nexus::RunState;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::ask::{Base, PATIENCE, no_answer};
-use super::{
-    Append, Begun, NewRun, Progress, RunKey, RunRowsError, Statistics, postgres, row, sqlite,
-};
+use super::ask::Base;
+use super::statistics::Ended;
+use super::{Append, Begun, NewRun, Progress, RunId, RunKey, RunRowsError, postgres, row, sqlite};
 use crate::storage::ServerId;
 
 /// Writes that may wait; whoever comes with one more waits outside.
@@ -95,52 +94,6 @@ pub(super) enum Written {
     /// The line before is not there.
     Gap,
 }
-
-/// A run that ended in a transaction.
-pub(super) struct Ended {
-    pub(super) pattern: String,
-    pub(super) state: RunState,
-    pub(super) took_ms: u64,
-}
-
-/// What a group adds to the statistics, by pattern; in the order in which all servers change them.
-pub(super) fn counted<'a>(
-    begun: impl Iterator<Item = &'a NewRun>,
-    ended: &[Ended],
-) -> BTreeMap<String, Statistics> {
-    let mut counted = BTreeMap::<String, Statistics>::new();
-    for new in begun {
-        let of = counted.entry(new.about.pattern.to_string()).or_insert(NONE);
-        of.usage += 1;
-        of.last_ms = of.last_ms.max(new.about.created_ms);
-    }
-    for run in ended {
-        let of = counted.entry(run.pattern.clone()).or_insert(NONE);
-        match run.state {
-            RunState::Succeeded => of.succeeded += 1,
-            RunState::Cancelled => of.cancelled += 1,
-            RunState::Failed | RunState::Queued | RunState::Running | RunState::Compensating => {
-                of.failed += 1;
-            }
-        }
-        of.total_ms += run.took_ms;
-        of.min_ms = of.min_ms.min(run.took_ms);
-        of.max_ms = of.max_ms.max(run.took_ms);
-    }
-    counted
-}
-
-/// Of no run; the shortest of none is longer than any.
-const NONE: Statistics = Statistics {
-    usage: 0,
-    succeeded: 0,
-    failed: 0,
-    cancelled: 0,
-    total_ms: 0,
-    min_ms: i64::MAX as u64,
-    max_ms: 0,
-    last_ms: 0,
-};
 
 /// The task.
 pub(super) struct Writer {
@@ -261,10 +214,7 @@ impl Writer {
             let written = match &self.base {
                 // Waited for however long the disk takes: a transaction that nobody goes on with would stay open.
                 Base::Sqlite(connection) => sqlite::commit(connection, group).await,
-                Base::Postgres(pool) => {
-                    let written = timeout(PATIENCE, postgres::commit(pool, group)).await;
-                    written.unwrap_or_else(|_| Err(no_answer()))
-                }
+                Base::Postgres(pool) => postgres::commit(pool, group).await,
             };
             match written {
                 Err(error @ (RunRowsError::Unavailable(_) | RunRowsError::Full(_))) => {
@@ -328,4 +278,37 @@ pub(super) fn judged(lines: &Lines, found: Option<(i64, i64)>) -> Option<Written
     } else {
         Written::Gap
     })
+}
+
+/// What a new run means that was there, by its id or its request: `row` is its key, its id and what was asked for.
+pub(super) fn found(new: &NewRun, row: (i64, String, i64)) -> Begun {
+    let (key, id, body) = row;
+    if body == new.body.cast_signed() {
+        Begun::Known(RunKey(key.cast_unsigned()), RunId(id.into()))
+    } else {
+        Begun::Reused
+    }
+}
+
+/// What came of the lines of runs whose rows were moved on, and which of these have ended. Each row is a run's key and
+/// pattern, when it was begun, and when it ended.
+pub(super) fn moved(
+    group: &Group,
+    rows: Vec<(i64, String, i64, Option<i64>)>,
+) -> (HashMap<RunKey, Written>, Vec<Ended>) {
+    let states = group.lines.iter().map(|lines| (lines.run, lines.now.state));
+    let states: HashMap<RunKey, RunState> = states.collect();
+    let (mut written, mut ended) = (HashMap::new(), Vec::new());
+    for (run, pattern, created_ms, ended_ms) in rows {
+        let run = RunKey(run.cast_unsigned());
+        written.insert(run, Written::Now);
+        if let (Some(end), Some(state)) = (ended_ms, states.get(&run)) {
+            ended.push(Ended {
+                pattern,
+                state: *state,
+                took_ms: end.saturating_sub(created_ms).max(0).cast_unsigned(),
+            });
+        }
+    }
+    (written, ended)
 }

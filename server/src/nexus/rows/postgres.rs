@@ -4,20 +4,18 @@ use std::collections::HashMap;
 
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{Connection as _, Row as _};
+use tokio::time::timeout;
 
-use super::ask::{failed, plain};
-use super::commit::{Done, Ended, Group, Lines, Written, counted, judged};
-use super::{Begun, NewRun, RunId, RunKey, RunRowsError, Statistics, row};
-use crate::storage::ServerId;
+use super::ask::{PATIENCE, answer};
+use super::commit::{Done, Group, Lines, Written, found, judged, moved};
+use super::statistics::{Ended, counted};
+use super::{Begun, NewRun, RunKey, RunRowsError, Statistics, row};
+use crate::storage::{ServerId, plain};
 
 pub(super) async fn commit(pool: &PgPool, group: &Group) -> Result<Done, RunRowsError> {
-    let mut connection = pool.acquire().await.map_err(|e| failed(&e))?;
-    let done = transaction(&mut connection, group).await;
-    if done.is_err() {
-        // What is under way on it would answer the next question.
-        drop(connection.detach());
-    }
-    done.map_err(|e| failed(&e))
+    let mut connection = pool.acquire().await?;
+    let done = timeout(PATIENCE, transaction(&mut connection, group)).await;
+    answer(connection, done)
 }
 
 async fn transaction(connection: &mut PgConnection, group: &Group) -> Result<Done, sqlx::Error> {
@@ -110,18 +108,12 @@ async fn begin<'a>(
 
 async fn known(tx: &mut PgConnection, new: &NewRun) -> Result<Begun, sqlx::Error> {
     let sql = "SELECT run, id, body FROM amadeus_runs WHERE id = $1 OR request = $2 ORDER BY id = $1 DESC LIMIT 1";
-    let row = sqlx::query(sql)
+    let row = sqlx::query_as(sql)
         .bind(&*new.id.0)
         .bind(new.request.as_deref().map(plain))
         .fetch_one(tx)
         .await?;
-    let id: String = row.try_get(1)?;
-    Ok(if row.try_get::<i64, _>(2)? == new.body.cast_signed() {
-        let key: i64 = row.try_get(0)?;
-        Begun::Known(RunKey(key.cast_unsigned()), RunId(id.into()))
-    } else {
-        Begun::Reused
-    })
+    Ok(found(new, row))
 }
 
 /// Moves the rows of runs on whose epoch is the writer's, and puts their lines.
@@ -129,9 +121,8 @@ async fn append(
     tx: &mut PgConnection,
     group: &Group,
 ) -> Result<(HashMap<RunKey, Written>, Vec<Ended>), sqlx::Error> {
-    let (mut written, mut ended) = (HashMap::new(), Vec::new());
     if group.lines.is_empty() {
-        return Ok((written, ended));
+        return Ok((HashMap::new(), Vec::new()));
     }
     let numbers = |of: fn(&Lines) -> i64| group.lines.iter().map(of).collect::<Vec<_>>();
     let texts = |of: fn(&Lines) -> String| group.lines.iter().map(of).collect::<Vec<_>>();
@@ -153,7 +144,7 @@ async fn append(
         ), put AS ( \
             INSERT INTO amadeus_run_lines SELECT new.run, new.first, new.body FROM new JOIN moved USING (run) \
         ) SELECT run, pattern, created_ms, ended_ms FROM moved";
-    let rows = sqlx::query(sql)
+    let rows = sqlx::query_as(sql)
         .bind(numbers(|lines| lines.run.0.cast_signed()))
         .bind(numbers(|lines| lines.epoch.into()))
         .bind(numbers(|lines| lines.first.into()))
@@ -166,22 +157,7 @@ async fn append(
         .bind(bodies)
         .fetch_all(&mut *tx)
         .await?;
-    for row in rows {
-        let run = RunKey(row.try_get::<i64, _>(0)?.cast_unsigned());
-        written.insert(run, Written::Now);
-        let (created, end): (i64, Option<i64>) = (row.try_get(2)?, row.try_get(3)?);
-        let state = group
-            .lines
-            .iter()
-            .find(|lines| lines.run == run && end.is_some());
-        if let (Some(end), Some(lines)) = (end, state) {
-            ended.push(Ended {
-                pattern: row.try_get(1)?,
-                state: lines.now.state,
-                took_ms: end.saturating_sub(created).max(0).cast_unsigned(),
-            });
-        }
-    }
+    let (mut written, ended) = moved(group, rows);
     for lines in &group.lines {
         if !written.contains_key(&lines.run) {
             let found = sqlx::query_as("SELECT epoch, last_seq FROM amadeus_runs WHERE run = $1")

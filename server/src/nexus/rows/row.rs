@@ -5,10 +5,9 @@ use std::sync::Arc;
 use kg_core::nexus::RunState;
 use prost::Message;
 
-use super::ask::Row;
 use super::{RunId, RunKey, RunRowsError};
 use crate::auth::UserId;
-use crate::storage::ServerId;
+use crate::storage::{Row, ServerId};
 use crate::users::KeyId;
 
 /// How it is known with whose rights a run acts.

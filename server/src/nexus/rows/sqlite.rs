@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use tokio::sync::Mutex;
 
-use super::ask::{failed, plain};
-use super::commit::{Done, Ended, Group, Written, counted, judged};
-use super::{Begun, NewRun, RunId, RunKey, RunRowsError, Statistics, row};
-use crate::storage::ServerId;
+use super::commit::{Done, Group, Written, found, judged, moved};
+use super::statistics::{Ended, counted};
+use super::{Begun, NewRun, RunKey, RunRowsError, Statistics, row};
+use crate::storage::{ServerId, plain};
 
 /// Runs of which one statement asks, and puts: SQLite takes 32,766 values.
 const ROWS_AT_ONCE: usize = 1_024;
@@ -20,7 +20,7 @@ pub(super) async fn commit(
     let mut connection = connection.lock().await;
     let open = connection.as_mut();
     let open = open.map_err(|why| RunRowsError::Broken(why.clone()))?;
-    let done = transaction(open, group).await.map_err(|e| failed(&e));
+    let done = transaction(open, group).await.map_err(RunRowsError::from);
     match done {
         Ok(done) => Ok(done),
         Err(error) => {
@@ -140,18 +140,12 @@ async fn put_plans(
 
 async fn known(connection: &mut SqliteConnection, new: &NewRun) -> Result<Begun, sqlx::Error> {
     let sql = "SELECT run, id, body FROM amadeus_runs WHERE id = ?1 OR request = ?2 ORDER BY id = ?1 DESC";
-    let row = sqlx::query(sql)
+    let row = sqlx::query_as(sql)
         .bind(&*new.id.0)
         .bind(new.request.as_deref().map(plain))
         .fetch_one(connection)
         .await?;
-    let id: String = row.try_get(1)?;
-    Ok(if row.try_get::<i64, _>(2)? == new.body.cast_signed() {
-        let key: i64 = row.try_get(0)?;
-        Begun::Known(RunKey(key.cast_unsigned()), RunId(id.into()))
-    } else {
-        Begun::Reused
-    })
+    Ok(found(new, row))
 }
 
 /// Moves the rows of runs on whose epoch is the writer's, and puts their lines.
@@ -159,9 +153,8 @@ async fn append(
     connection: &mut SqliteConnection,
     group: &Group,
 ) -> Result<(HashMap<RunKey, Written>, Vec<Ended>), sqlx::Error> {
-    let (mut written, mut ended) = (HashMap::new(), Vec::new());
     if group.lines.is_empty() {
-        return Ok((written, ended));
+        return Ok((HashMap::new(), Vec::new()));
     }
     let mut sql = QueryBuilder::<Sqlite>::new(
         "WITH new (run, epoch, first, last, state, done, code, message, ended_ms) AS (",
@@ -185,27 +178,12 @@ async fn append(
          AND amadeus_runs.ended_ms IS NULL RETURNING run, pattern, created_ms, ended_ms",
     );
     let one = group.lines.len() == 1;
-    for row in sql
-        .build()
+    let rows = sql
+        .build_query_as()
         .persistent(one)
         .fetch_all(&mut *connection)
-        .await?
-    {
-        let run = RunKey(row.try_get::<i64, _>(0)?.cast_unsigned());
-        written.insert(run, Written::Now);
-        let (created, end): (i64, Option<i64>) = (row.try_get(2)?, row.try_get(3)?);
-        let state = group
-            .lines
-            .iter()
-            .find(|lines| lines.run == run && end.is_some());
-        if let (Some(end), Some(lines)) = (end, state) {
-            ended.push(Ended {
-                pattern: row.try_get(1)?,
-                state: lines.now.state,
-                took_ms: end.saturating_sub(created).max(0).cast_unsigned(),
-            });
-        }
-    }
+        .await?;
+    let (mut written, ended) = moved(group, rows);
     let follow: Vec<_> = group
         .lines
         .iter()

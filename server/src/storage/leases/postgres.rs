@@ -10,6 +10,7 @@
 
 use super::{
     Applied, Edit, GONE_FOR, LEASE_PAGE, LeaseRow, LeaseRowsError, PATIENCE, ServerId, Vouched,
+    failed,
 };
 use kg_core::lease::LeaseId;
 use kg_core::model::{Health, Name};
@@ -327,31 +328,6 @@ fn number(seq: i64) -> Result<u64, sqlx::Error> {
 
 fn wrong(what: &dyn std::fmt::Display) -> sqlx::Error {
     sqlx::Error::Decode(what.to_string().into())
-}
-
-/// What a failure means for whoever wanted something.
-fn failed(error: &sqlx::Error) -> LeaseRowsError {
-    let said = error.to_string();
-    if let Some(code) = error.as_database_error().and_then(|e| e.code()) {
-        return match &*code {
-            // Disk full.
-            "53100" => LeaseRowsError::Full(said),
-            // What is not there, is of another kind than it should be, or may not be used.
-            code if code.starts_with("42") => LeaseRowsError::Broken(said),
-            // Read-only, out of memory or connections, a conflict, a timeout, a shutdown.
-            _ => LeaseRowsError::Unavailable(said),
-        };
-    }
-    match error {
-        sqlx::Error::PoolTimedOut => LeaseRowsError::Unavailable(
-            "no connection to the database could be made in time".into(),
-        ),
-        sqlx::Error::PoolClosed => LeaseRowsError::Broken("they are closed".into()),
-        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::RowNotFound => {
-            LeaseRowsError::Broken(said)
-        }
-        _ => LeaseRowsError::Unavailable(said),
-    }
 }
 
 #[cfg(test)]

@@ -9,55 +9,37 @@
 //! Whoever had joined before has ended, for the lock of the store was free. So all of them are found with the beat -1 when
 //! the file is opened.
 
+use super::super::fault::Fault;
 use super::super::files;
+use super::super::side_file::{self, SideFile, SideFileError};
 use super::memory::{Change, Kept, Table};
-use super::{Applied, Edit, LeaseRow, LeaseRowsError, PATIENCE, ServerId, Vouched};
+use super::{Applied, Edit, LeaseRow, LeaseRowsError, PATIENCE, ServerId, Vouched, failed};
 use kg_core::lease::LeaseId;
 use kg_core::model::{Health, Name};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Connection, QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::sqlite::{SqliteLockingMode, SqliteRow, SqliteSynchronous};
+use sqlx::{Connection, QueryBuilder, Row, Sqlite, SqliteConnection};
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
-/// "AmaL": by it a file of ours is told from anybody else's.
-const APPLICATION_ID: i64 = 0x416d_614c;
-
-/// Numbers the schema below.
-const SCHEMA_VERSION: i64 = 1;
-
-const SCHEMA: &str = "
-    CREATE TABLE about (
-        one      INTEGER PRIMARY KEY CHECK (one = 1),
-        store_id TEXT NOT NULL,
-        seq      INTEGER NOT NULL
-    );
-    CREATE TABLE servers (
-        server INTEGER PRIMARY KEY,
-        beat   INTEGER NOT NULL
-    );
-    CREATE TABLE leases (
-        id      INTEGER PRIMARY KEY,
-        service TEXT NOT NULL,
-        ttl_ms  INTEGER NOT NULL,
-        owner   INTEGER NOT NULL,
-        health  TEXT NOT NULL,
-        gone_ms INTEGER,
-        seq     INTEGER NOT NULL
-    )";
+const LEASES: SideFile = SideFile {
+    suffix: ".leases",
+    // "AmaL"
+    application_id: 0x416d_614c,
+    migrations: &[include_str!("../../../migrations/leases/0001_leases.sql")],
+    checked: true,
+    tuned: |options| {
+        options
+            // Nobody else has to do with it. SQLite then needs no index that it shares, and holds its lock until the end.
+            .locking_mode(SqliteLockingMode::Exclusive)
+            .synchronous(SqliteSynchronous::Normal)
+    },
+};
 
 /// Rows that one statement puts: SQLite takes 32,766 parameters, and each row has seven.
 const ROWS_AT_ONCE: usize = 32_766 / 7;
-
-/// How long a connection waits for another program that has the file.
-const BUSY: Duration = Duration::from_secs(5);
 
 /// Rows in a file. Clones are further handles of the same ones.
 #[derive(Clone)]
@@ -75,17 +57,13 @@ impl SqliteLeases {
         db: &Path,
         store_id: &str,
     ) -> Result<(Self, Option<String>), LeaseRowsError> {
-        let path = files::beside(db, ".leases");
         let mut notice = None;
-        if path.symlink_metadata().is_err() {
-            create(&path, store_id).await.map_err(|e| failed(&e))?;
-        }
-        let state = match load(&path, store_id).await {
+        let state = match load(db, store_id).await {
             Ok(state) => state,
             Err(unusable) => {
+                let path = files::beside(db, LEASES.suffix);
                 notice = Some(make_room(&path, unusable)?);
-                create(&path, store_id).await.map_err(|e| failed(&e))?;
-                let again = load(&path, store_id).await;
+                let again = load(db, store_id).await;
                 again.map_err(|unusable| unusable.for_good(&path))?
             }
         };
@@ -258,14 +236,26 @@ enum Unusable {
     Failed(LeaseRowsError),
 }
 
+impl From<SideFileError> for Unusable {
+    fn from(error: SideFileError) -> Self {
+        match error {
+            SideFileError::Unavailable(what) => Self::Failed(LeaseRowsError::Unavailable(what)),
+            SideFileError::Full(what) => Self::Failed(LeaseRowsError::Full(what)),
+            SideFileError::Damaged { what, .. } => Self::Damaged(what),
+            SideFileError::Newer { version, .. } => Self::Damaged(format!(
+                "a newer program wrote it: its user_version is {version}"
+            )),
+        }
+    }
+}
+
 impl From<sqlx::Error> for Unusable {
     fn from(error: sqlx::Error) -> Self {
-        match failed(&error) {
-            // A disk that cannot be read: the file may be whole.
-            broken @ LeaseRowsError::Broken(_) if code(&error) == Some(10) => Self::Failed(broken),
-            LeaseRowsError::Broken(what) => Self::Damaged(what),
-            failed @ (LeaseRowsError::Full(_) | LeaseRowsError::Unavailable(_)) => {
-                Self::Failed(failed)
+        match Fault::of(&error) {
+            Fault::Damaged(what) | Fault::Wrong(what) => Self::Damaged(what),
+            // The file may be whole.
+            Fault::Full(_) | Fault::Away(_) | Fault::Disk(_) | Fault::Closed(_) => {
+                Self::Failed(failed(&error))
             }
         }
     }
@@ -284,52 +274,30 @@ impl Unusable {
 }
 
 /// Reads the whole file, and proves that it can be read.
-async fn load(path: &Path, store_id: &str) -> Result<State, Unusable> {
-    let mut connection = options(path)
-        // Nobody else has to do with it. SQLite then needs no index that it shares, and holds its lock until the end.
-        .locking_mode(SqliteLockingMode::Exclusive)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Normal)
-        .connect()
-        .await?;
-    match read(&mut connection, store_id).await {
+async fn load(db: &Path, store_id: &str) -> Result<State, Unusable> {
+    let mut file = LEASES.open(db, store_id).await?;
+    let read = if file.store_id == store_id {
+        read(&mut file.connection).await.map_err(Unusable::from)
+    } else {
+        Err(Unusable::Foreign)
+    };
+    match read {
         Ok(table) => Ok(State {
             table,
-            connection: Ok(connection),
+            connection: Ok(file.connection),
         }),
         Err(unusable) => {
             // Closed in order, or the thread behind it would still have the file open when that is moved.
-            let _ = connection.close().await;
+            let _ = file.connection.close().await;
             Err(unusable)
         }
     }
 }
 
-async fn read(connection: &mut SqliteConnection, store_id: &str) -> Result<Table, Unusable> {
-    for (pragma, known) in [
-        ("PRAGMA application_id", APPLICATION_ID),
-        ("PRAGMA user_version", SCHEMA_VERSION),
-    ] {
-        let found: i64 = sqlx::query_scalar(pragma)
-            .fetch_one(&mut *connection)
-            .await?;
-        if found != known {
-            let what = format!("its {pragma} is {found}, and should be {known}");
-            return Err(Unusable::Damaged(what));
-        }
-    }
-    let checked: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+async fn read(connection: &mut SqliteConnection) -> Result<Table, sqlx::Error> {
+    let seq: i64 = sqlx::query_scalar("SELECT seq FROM about")
         .fetch_one(&mut *connection)
         .await?;
-    if checked != "ok" {
-        return Err(Unusable::Damaged(checked.replace('\n', " ")));
-    }
-    let about = sqlx::query("SELECT store_id, seq FROM about")
-        .fetch_one(&mut *connection)
-        .await?;
-    if about.try_get::<String, _>(0)? != store_id {
-        return Err(Unusable::Foreign);
-    }
     let joined: Vec<i64> = sqlx::query_scalar("SELECT server FROM servers")
         .fetch_all(&mut *connection)
         .await?;
@@ -340,9 +308,8 @@ async fn read(connection: &mut SqliteConnection, store_id: &str) -> Result<Table
         let kept = kept(&row)?;
         rows.insert(kept.row.id, kept);
     }
-    let seq = about.try_get::<i64, _>(1)?.cast_unsigned();
     Ok(Table::of(
-        seq,
+        seq.cast_unsigned(),
         joined.into_iter().map(ended).collect(),
         rows,
     ))
@@ -372,13 +339,13 @@ fn kept(row: &SqliteRow) -> Result<Kept, sqlx::Error> {
 fn make_room(path: &Path, unusable: Unusable) -> Result<String, LeaseRowsError> {
     let done = match unusable {
         Unusable::Failed(error) => return Err(error),
-        Unusable::Foreign => remove_all(path).map(|()| {
+        Unusable::Foreign => side_file::remove(path).map(|()| {
             format!(
                 "{} held the leases of another store; they were removed",
                 path.display()
             )
         }),
-        Unusable::Damaged(what) => set_aside(path).map(|aside| {
+        Unusable::Damaged(what) => side_file::set_aside(path, ".damaged").map(|aside| {
             format!(
                 "{} cannot be read ({what}) and is now {}: its leases are lost, and are granted anew when they are called",
                 path.display(),
@@ -387,91 +354,6 @@ fn make_room(path: &Path, unusable: Unusable) -> Result<String, LeaseRowsError> 
         }),
     };
     done.map_err(|e| LeaseRowsError::Unavailable(format!("{}: {e}", path.display())))
-}
-
-fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let aside = files::beside(path, ".damaged");
-    remove_all(&aside)?;
-    // The WAL first: beside a new file it would be taken for that one's.
-    for suffix in SUFFIXES {
-        match fs::rename(files::beside(path, suffix), files::beside(&aside, suffix)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-    }
-    Ok(aside)
-}
-
-fn remove_all(path: &Path) -> io::Result<()> {
-    for suffix in SUFFIXES {
-        match fs::remove_file(files::beside(path, suffix)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// What SQLite makes of a file, and last the file itself.
-const SUFFIXES: [&str; 4] = ["-journal", "-shm", "-wal", ""];
-
-/// Makes a new file, whole or not at all: under another name first, so that an empty file is always damage.
-async fn create(path: &Path, store_id: &str) -> Result<(), sqlx::Error> {
-    let making = files::beside(path, ".creating");
-    remove_all(&making)?;
-    // What is left of a file that somebody removed would be taken for the new one's.
-    remove_all(path)?;
-    let mut connection = options(&making)
-        .create_if_missing(true)
-        .synchronous(SqliteSynchronous::Full)
-        .connect()
-        .await?;
-    sqlx::raw_sql(SCHEMA).execute(&mut connection).await?;
-    sqlx::query("INSERT INTO about VALUES (1, ?, 0)")
-        .bind(store_id)
-        .execute(&mut connection)
-        .await?;
-    // Pragmas take no parameters; these are constants of this file.
-    let marks =
-        format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(marks))
-        .execute(&mut connection)
-        .await?;
-    connection.close().await?;
-    fs::rename(&making, path)?;
-    files::sync_folder(path.parent().unwrap_or(Path::new(".")))?;
-    Ok(())
-}
-
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .busy_timeout(BUSY)
-        // A statement of many rows has thousands of parameters and is nothing to read.
-        .disable_statement_logging()
-}
-
-/// What a failure means for whoever wanted something.
-fn failed(error: &sqlx::Error) -> LeaseRowsError {
-    let said = error.to_string();
-    // Full; busy, locked, out of memory, read-only, cannot open, and permissions.
-    match (code(error), error) {
-        (Some(13), _) => LeaseRowsError::Full(said),
-        (None, sqlx::Error::Io(e)) if e.kind() == io::ErrorKind::StorageFull => {
-            LeaseRowsError::Full(said)
-        }
-        (Some(3 | 5 | 6 | 7 | 8 | 14 | 23), _) | (None, sqlx::Error::Io(_)) => {
-            LeaseRowsError::Unavailable(said)
-        }
-        // Also what the disk could not read or write: after that nobody can say what is on it.
-        _ => LeaseRowsError::Broken(said),
-    }
-}
-
-/// SQLite's primary result code.
-fn code(error: &sqlx::Error) -> Option<i32> {
-    let code = error.as_database_error()?.code()?.parse::<i32>().ok()?;
-    Some(code & 0xff)
 }
 
 fn no_answer() -> LeaseRowsError {

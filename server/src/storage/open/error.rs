@@ -1,5 +1,6 @@
 //! Why a store was not opened: what happened, where, and what to do.
 
+use super::super::fault::Fault;
 use super::super::lock::LockError;
 use super::super::store_url::UrlError;
 use std::io;
@@ -169,16 +170,12 @@ const RECOVER: &str =
 impl OpenError {
     /// What an error of SQLite means for the store.
     pub(in super::super) fn unreadable(path: &Path, error: &sqlx::Error) -> Self {
-        let (path, what) = (path.to_owned(), error.to_string());
-        let code = error
-            .as_database_error()
-            .and_then(|e| e.code()?.parse::<i32>().ok());
-        // Primary result codes: busy, locked, out of memory, read-only, IO, full, cannot open, and permissions.
-        match code.map(|code| code & 0xff) {
-            Some(5 | 6 | 7 | 8 | 10 | 13 | 14 | 3 | 23) => Self::Sqlite { path, what },
-            Some(_) => Self::Damaged { path, what },
-            None if matches!(error, sqlx::Error::Io(_)) => Self::Sqlite { path, what },
-            None => Self::Damaged { path, what },
+        let path = path.to_owned();
+        match Fault::of(error) {
+            Fault::Full(what) | Fault::Away(what) | Fault::Disk(what) | Fault::Closed(what) => {
+                Self::Sqlite { path, what }
+            }
+            Fault::Damaged(what) | Fault::Wrong(what) => Self::Damaged { path, what },
         }
     }
 }

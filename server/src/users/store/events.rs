@@ -149,7 +149,7 @@ impl UserStore {
             .read("SELECT event FROM amadeus_user_state", Vec::new())
             .await?;
         match rows.first() {
-            Some(row) => row.number(0).map(EventId),
+            Some(row) => Ok(EventId(row.number(0)?)),
             None => Err(UserError::Broken("the row of their state is gone".into())),
         }
     }

@@ -5,7 +5,7 @@ use super::super::error::UserError;
 use super::super::json;
 use super::super::key::{Key, KeyId, NewKey};
 use super::super::names::fold;
-use super::super::rows::{Row, Tx, Work, values};
+use super::super::rows::{Row, Tx, Work, hash, values};
 use super::super::secret::SecretHash;
 use super::super::user::User;
 use super::users::{USER_COLUMNS, no_user, select_users, user};
@@ -69,7 +69,7 @@ impl UserStore {
         );
         let rows = self.0.rows.read(sql, values![&*id.0]).await?;
         let found = |row: &Row| {
-            let secret = row.hash(USER_COLUMNS + KEY_COLUMNS)?;
+            let secret = hash(row, USER_COLUMNS + KEY_COLUMNS)?;
             Ok((key(row, USER_COLUMNS)?, secret, user(row, 0)?))
         };
         rows.first().map(found).transpose()
@@ -127,7 +127,7 @@ async fn check_room(tx: &mut Tx, new: &NewKey, now_ms: u64) -> Result<(), UserEr
     let sql = "SELECT folded FROM amadeus_api_keys \
         WHERE user_id = $1 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $2)";
     let live = tx.all(sql, values![&*new.user.0, now_ms]).await?;
-    let names = each(&live, |row| row.text(0))?;
+    let names = each(&live, |row| Ok(row.text(0)?))?;
     if names.contains(&fold(&new.name)) {
         return Err(UserError::AlreadyExists {
             field: "name",

@@ -6,7 +6,7 @@ use super::super::changed::Changed;
 use super::super::error::UserError;
 use super::super::json;
 use super::super::names::{Email, Username, fold};
-use super::super::rows::{Row, Tx, Work, values};
+use super::super::rows::{Row, Tx, Work, hash, values};
 use super::super::secret::{PasswordHash, SecretHash};
 use super::super::session::SessionId;
 use super::super::user::{Credential, NewUser, Profile, User, UserChange, UserFilter, UserStatus};
@@ -452,7 +452,7 @@ async fn take_setup(tx: &mut Tx, token: &SecretHash) -> Result<(), UserError> {
             Vec::new(),
         )
         .await?;
-    let offered = offered.map(|row| row.hash(0)).transpose()?;
+    let offered = offered.map(|row| hash(&row, 0)).transpose()?;
     if offered.as_ref() != Some(token) || has_admin(tx).await? {
         return Err(UserError::SetupToken);
     }
