@@ -190,6 +190,61 @@ async fn who_never_reads_slows_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_a_group_that_never_reads_gives_way_and_is_told() {
+    let folder = TempDir::new().expect("a folder");
+    let (mut process, channel) = start(&folder).await;
+    let mut client = Client::new(channel);
+    let asked = v1::SubscribeEventsRequest {
+        group: "g".into(),
+        from_offset: Some(1),
+        ack_within_ms: 1_000,
+        ..v1::SubscribeEventsRequest::default()
+    };
+    // Its connection answers pings and takes what fits, and nobody looks at it.
+    let never_read = client.subscribe_events(asked.clone()).await;
+    let mut never_read = never_read.expect("it opens").into_inner();
+    let events = (1..=3_000).map(|id| event("probe", id)).collect();
+    let batches = futures::stream::iter([v1::EmitEventsRequest { events }]);
+    let replies = client.emit_events(batches).await.expect("it begins");
+    let durable = replies.into_inner().message().await.expect("it is fine");
+    assert_eq!(durable.expect("a reply").offsets.len(), 3_000);
+    let other = client.subscribe_events(asked).await;
+    let mut other = other.expect("it opens").into_inner();
+    let mut next = 1;
+    let taking = async {
+        while next <= 3_000 {
+            let message = other.message().await.expect("it is well");
+            let message = message.expect("it does not end");
+            for event in &message.events {
+                assert_eq!(event.offset, next);
+                next += 1;
+            }
+            if !message.events.is_empty() {
+                let ack = v1::AckEventsRequest {
+                    group: "g".into(),
+                    offset: next - 1,
+                    epoch: message.epoch,
+                    ..v1::AckEventsRequest::default()
+                };
+                client.ack_events(ack).await.expect("it is served");
+            }
+        }
+    };
+    let taken = tokio::time::timeout(STUCK, taking).await;
+    taken.expect("it is served, and goes on from the first that nobody acknowledged");
+    let (mut had, mut told) = (0, false);
+    while !told {
+        let message = tokio::time::timeout(STUCK, never_read.message()).await;
+        let message = message.expect("something is there").expect("it is well");
+        let message = message.expect("it does not end");
+        had += message.events.len();
+        told = message.standby;
+    }
+    assert!(had <= 1_000, "it was sent {had}");
+    process.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_graph_does_is_told_once_from_the_first_who_asks_on() {
     let folder = TempDir::new().expect("a folder");
     let (mut process, channel) = start(&folder).await;

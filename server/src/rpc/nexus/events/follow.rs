@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use amadeus_proto::v1;
 use futures::StreamExt as _;
@@ -14,7 +15,7 @@ use super::super::{Replies, Service};
 use super::{must_use, parse, to_event};
 use crate::auth::{Caller, Role};
 use crate::events::{
-    Cursor, Delivery, Event, GroupError, Place, Sight, Subscribed, Subscription, Wanted,
+    ACK_WITHIN, Cursor, Delivery, Event, GroupError, Place, Sight, Subscribed, Subscription, Wanted,
 };
 use crate::rpc::{from_proto, status};
 
@@ -26,6 +27,10 @@ const MESSAGE: usize = 1024 * 1024;
 
 /// How many events may be sent that were not acknowledged, where nobody says it.
 const UNACKED: usize = 1_000;
+
+/// How long, in milliseconds, a subscriber may let what it was sent go unacknowledged: long enough that a slow network is not taken
+/// for it, and not so long that nobody would wait for the end.
+const ACK_WITHIN_MS: std::ops::RangeInclusive<u32> = 1_000..=3_600_000;
 
 /// Subscribes. Where there is a `from_offset`, it must be a place that the log has, or the one that the next event takes.
 pub(in super::super) async fn subscribe_events(
@@ -63,6 +68,7 @@ pub(in super::super) async fn subscribe_events(
             ("auto_ack", asked.auto_ack),
             ("max_unacked", asked.max_unacked > 0),
             ("max_failures", asked.max_failures > 0),
+            ("ack_within_ms", asked.ack_within_ms > 0),
         ] {
             if given {
                 return Err(status::invalid(field, "is for a group"));
@@ -84,6 +90,14 @@ pub(in super::super) async fn subscribe_events(
             }
             given => given as usize,
         };
+        let ack_within = match asked.ack_within_ms {
+            0 => ACK_WITHIN,
+            given if ACK_WITHIN_MS.contains(&given) => Duration::from_millis(given.into()),
+            _ => {
+                let reason = "must be from 1,000 to 3,600,000";
+                return Err(status::invalid("ack_within_ms", reason));
+            }
+        };
         let begin = service.events.place(place).await.map_err(status::events)?;
         let opened = service.events.open_group(
             &asked.group,
@@ -101,6 +115,7 @@ pub(in super::super) async fn subscribe_events(
             from: asked.from_offset.map(|_| begin),
             auto_ack: asked.auto_ack,
             max_unacked: unacked,
+            ack_within,
         };
         Source::Group(Box::new(service.events.consume(&asked.group, wanted)))
     };
