@@ -395,6 +395,37 @@ async fn what_is_wrong_is_refused_by_its_field_and_ends_the_stream() {
     let refused = replies.message().await.expect_err("it is wrong");
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);
     assert!(refused.message().contains("events[1].type"), "{refused}");
+    // What only the log knows is told by its field as well, alone and within a batch; nothing of a batch is left behind.
+    let other = v1::Event {
+        correlation_id: "another".into(),
+        ..event("a", 1)
+    };
+    let refused = client.emit_event(one(Some(other.clone()))).await;
+    let refused = refused.expect_err("it says something else");
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    assert!(refused.message().contains("event.id"), "{refused}");
+    assert!(refused.message().contains("is taken"), "{refused}");
+    let large = v1::Event {
+        payload: Some(prost_types::Struct {
+            fields: [(
+                "text".to_owned(),
+                prost_types::Value::from("x".repeat(70_000)),
+            )]
+            .into(),
+        }),
+        ..event("a", 7)
+    };
+    for (wrong, field) in [(other, "events[1].id"), (large, "events[1].payload")] {
+        let batches = futures::stream::iter([batch(vec![event("b", 1), wrong])]);
+        let replies = client.emit_events(batches).await.expect("it begins");
+        let refused = replies.into_inner().message().await;
+        let refused = refused.expect_err("it is wrong");
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        assert!(refused.message().contains(field), "{refused}");
+    }
+    let first = client.emit_event(one(Some(event("b", 1)))).await;
+    let first = first.expect("it is fine").into_inner();
+    assert!(!first.duplicate, "its batch was refused");
     for (asked, field) in [
         (
             v1::SubscribeEventsRequest {
@@ -416,6 +447,21 @@ async fn what_is_wrong_is_refused_by_its_field_and_ends_the_stream() {
                 ..Default::default()
             },
             "group",
+        ),
+        (
+            v1::SubscribeEventsRequest {
+                types: vec!["order.*.paid".into()],
+                ..Default::default()
+            },
+            "types[0]",
+        ),
+        (
+            v1::SubscribeEventsRequest {
+                group: "g".into(),
+                ack_within_ms: 10,
+                ..Default::default()
+            },
+            "ack_within_ms",
         ),
     ] {
         let refused = client
