@@ -4,9 +4,9 @@
 //! One that could not say so for a while sends nothing before it has: by then another may be served. What it does to the group
 //! carries the number of its turn.
 //!
-//! A client that takes nothing more is silent, for it is asked for messages only when it has room. One whose connection takes
-//! what it never looks at is known by its acknowledgements: where none comes in time, this says no more that it lives, and sends
-//! nothing until one does. So it gives way to whoever asks, if anybody does.
+//! A client may be slow, and keeps its turn meanwhile. One that takes no message for too long, or acknowledges nothing of what it
+//! was sent, is stuck: this says no more that it lives, and sends nothing until that changes. So it gives way to whoever asks,
+//! if anybody does.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub struct Wanted {
     pub auto_ack: bool,
     /// How many may be sent that were not acknowledged.
     pub max_unacked: usize,
-    /// How long it may acknowledge nothing of what it was sent before it gives way to another one.
+    /// How long it may take no message, or acknowledge nothing of what it was sent, before it gives way to another one.
     pub ack_within: Duration,
 }
 
@@ -105,6 +105,8 @@ struct Turn {
     lived: Instant,
     /// When an acknowledgement came last, or what there is to acknowledge was sent.
     moved: Instant,
+    /// Since when there is no room for the next message.
+    blocked: Option<Instant>,
     /// Whether it was stuck when it last said something.
     was_stuck: bool,
 }
@@ -140,6 +142,9 @@ impl Subscription {
     /// # Errors
     /// [`GroupError`]: `NotFound` when the group is deleted.
     pub async fn next(&mut self, limit: usize) -> Result<Delivery, GroupError> {
+        if let Some(turn) = &mut self.turn {
+            turn.blocked = None;
+        }
         loop {
             if self.turn.is_none() {
                 if let Some(told) = self.stand_by().await? {
@@ -149,6 +154,20 @@ impl Subscription {
             }
             if let Some(told) = self.serve(limit).await? {
                 return Ok(told);
+            }
+        }
+    }
+
+    /// Says that it lives while there is no room for the next message, for as long as it may. Ends with its turn. Dropping the
+    /// future loses nothing.
+    pub async fn stay(&mut self) {
+        if let Some(turn) = &mut self.turn {
+            turn.blocked = Some(Instant::now());
+        }
+        while let Some(turn) = &self.turn {
+            sleep_until(turn.lived + BEAT).await;
+            if !matches!(self.hear(), Ok(true)) || !matches!(self.live().await, Ok(true)) {
+                return;
             }
         }
     }
@@ -209,6 +228,7 @@ impl Subscription {
             paused_until: None,
             lived: Instant::now(),
             moved: Instant::now(),
+            blocked: None,
             was_stuck: false,
             group,
         });
@@ -402,9 +422,11 @@ impl Subscription {
 }
 
 impl Turn {
-    /// Whether nothing of what was sent was acknowledged for so long.
+    /// Whether no message was taken, or nothing of what was sent acknowledged, for so long.
     fn is_stuck(&self, patience: Duration) -> bool {
-        !self.sent.is_empty() && self.moved.elapsed() >= patience
+        let unacked = (!self.sent.is_empty()).then_some(self.moved);
+        let is_late = |since: Instant| since.elapsed() >= patience;
+        unacked.is_some_and(is_late) || self.blocked.is_some_and(is_late)
     }
 
     fn tell(&self, events: Vec<Arc<Event>>, lag: Option<(u64, u64)>) -> Delivery {

@@ -244,6 +244,68 @@ async fn a_member_of_a_group_that_never_reads_gives_way_and_is_told() {
     process.end().await;
 }
 
+/// Events of which a few hundred are more than a connection takes that nobody reads from.
+fn large_events(many: usize) -> Vec<v1::Event> {
+    let text = prost_types::Value::from("x".repeat(16_000));
+    let large = |id| v1::Event {
+        payload: Some(prost_types::Struct {
+            fields: [("text".to_owned(), text.clone())].into(),
+        }),
+        ..event("probe", id)
+    };
+    (1..=many).map(large).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_slow_and_has_no_room_keeps_its_turn_for_as_long_as_it_may() {
+    let folder = TempDir::new().expect("a folder");
+    let (mut process, channel) = start(&folder).await;
+    let mut client = Client::new(channel);
+    let batches: Vec<_> = large_events(1_000)
+        .chunks(100)
+        .map(|events| v1::EmitEventsRequest {
+            events: events.to_vec(),
+        })
+        .collect();
+    let replies = client.emit_events(futures::stream::iter(batches)).await;
+    let mut replies = replies.expect("it begins").into_inner();
+    while replies.message().await.expect("it is fine").is_some() {}
+    for (ack_within_ms, keeps) in [(60_000, true), (1_000, false)] {
+        // Connections of their own: what one does not read must not stand in the way of the other.
+        let mut members = Vec::new();
+        for _ in 0..2 {
+            let channel = process.ready().await.expect("it is there");
+            let asked = v1::SubscribeEventsRequest {
+                group: format!("g{ack_within_ms}"),
+                from_offset: Some(1),
+                auto_ack: true,
+                ack_within_ms,
+                ..v1::SubscribeEventsRequest::default()
+            };
+            let opened = Client::new(channel).subscribe_events(asked).await;
+            let mut messages = opened.expect("it opens").into_inner();
+            let first = messages.message().await.expect("it is well");
+            let is_second = !members.is_empty();
+            assert_eq!(first.expect("it does not end").standby, is_second);
+            members.push(messages);
+        }
+        let mut other = members.pop().expect("a second one");
+        let served = async {
+            loop {
+                let message = other.message().await.expect("it is well");
+                if message.is_some_and(|message| !message.standby) {
+                    return;
+                }
+            }
+        };
+        // Longer than silence may last.
+        let patience = if keeps { Duration::from_secs(8) } else { STUCK };
+        let served = tokio::time::timeout(patience, served).await;
+        assert_eq!(served.is_err(), keeps);
+    }
+    process.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_graph_does_is_told_once_from_the_first_who_asks_on() {
     let folder = TempDir::new().expect("a folder");
