@@ -111,17 +111,42 @@ impl Events {
         now_ms: u64,
     ) -> Result<(Failed, u64), GroupError> {
         self.must_be_there(offset).await?;
-        let group = self.group(name).await?;
-        let failures = group.failures.get(&offset).copied().unwrap_or_default() + 1;
-        let is_last = failures >= group.max_failures;
         // Read before it is known whether it is needed: a group is not held while the log is read, and by then somebody else may have
         // told of a failure as well.
         let event = self.event(offset).await?;
         let event = event.map_or_else(|| forgotten(offset), |event| (*event).clone());
-        let reason = reason.to_owned();
+        loop {
+            let letter = (event.clone(), reason.to_owned(), now_ms);
+            if let Some(failed) = self.fail_once(name, letter, epoch).await? {
+                return Ok(failed);
+            }
+        }
+    }
+
+    /// `None` where the group was put elsewhere, or somebody else told of a failure meanwhile: what was found may no longer be so.
+    async fn fail_once(
+        &self,
+        name: &str,
+        (event, reason, now_ms): (Event, String, u64),
+        epoch: u32,
+    ) -> Result<Option<(Failed, u64)>, GroupError> {
+        let offset = event.offset;
+        let group = self.group(name).await?;
+        let failures = group.failures.get(&offset).copied().unwrap_or_default() + 1;
+        let is_last = failures >= group.max_failures;
+        // Only what was sent again since a seek can have a letter already, and then it takes the place of that one.
+        let known = match is_last && group.letters > 0 {
+            true => self.letters(name, offset.saturating_sub(1), 1).await?.pop(),
+            false => None,
+        };
+        let is_known = known.is_some_and(|letter| letter.event.offset == offset);
         let fail = move |edit: &mut Edit| {
             edit.group.must_be(epoch)?;
-            let failed = edit.group.fail(offset)?;
+            let failed = edit.group.failures.get(&offset);
+            if edit.group.seeks != group.seeks || failed != group.failures.get(&offset) {
+                return Ok(None);
+            }
+            let failed = edit.group.fail(offset, is_known)?;
             if let Failed::Dead(failures) = failed {
                 edit.letter = Some(Letter {
                     event,
@@ -130,17 +155,17 @@ impl Events {
                     time_ms: now_ms,
                 });
             }
-            Ok(failed)
+            Ok(Some(failed))
         };
         let durable = match is_last {
             true => Durable::Now,
             false => Durable::Soon,
         };
         let (failed, group) = self.groups.change(name, durable, fail).await?;
-        if matches!(failed, Failed::Dead(_)) {
+        if matches!(failed, Some(Failed::Dead(_))) {
             self.figures.dead_letter();
         }
-        Ok((failed, group.next))
+        Ok(failed.map(|failed| (failed, group.next)))
     }
 
     /// The event at `offset` comes next, whatever was done before.

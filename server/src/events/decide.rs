@@ -44,7 +44,7 @@ pub(super) fn decide(
                 }),
                 Some(there) => {
                     let reason = format!(
-                        "id {:?} is taken: the event of this type and id at {} says something else",
+                        "id {:?} is taken: the event of this type and id, at {}, has another entity, correlation_id or payload",
                         event.event.id, there.offset
                     );
                     wrong = Some(EventError::Invalid { index, reason });

@@ -2,7 +2,8 @@
 //!
 //! A change is a pure step of [`Group`], carried out where the group is kept: on a store of one server in memory, written
 //! through by the log's writer; on a shared store in a transaction that holds the group's row. Whoever waits for changes of
-//! a group hears of those of this server at once, and of others' when it says that it lives, once a second.
+//! a group hears of those of this server at once, and of others' when it says that it lives, once a second. Whoever is served and
+//! has not said so for [`SILENCE`] gives way to the next one that asks, on every store alike.
 //!
 //! Positions are written a quarter of a second later at the latest, and are not synced one by one: after `kill -9` a group
 //! may be found where it was a moment before. A client that must not see an offset twice passes its own `from_offset`.
@@ -12,9 +13,11 @@ mod state;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kg_core::limits::EVENT_GROUPS;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub use letter::Letter;
 pub use state::{Failed, Group};
@@ -25,6 +28,9 @@ use super::writer::Writer;
 
 /// How the names of groups begin that are the server's own.
 pub(super) const OWN: char = '\u{1}';
+
+/// After how long without a word whoever is served counts as gone.
+pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
 /// Whether a change must be durable before it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +83,8 @@ pub(super) struct Local(Arc<Mutex<Kept>>);
 #[derive(Default)]
 struct Kept {
     groups: BTreeMap<String, Group>,
+    /// When whoever is served said last that it lives.
+    alive: HashMap<String, Instant>,
     unwritten: Unwritten,
 }
 
@@ -105,6 +113,7 @@ impl Local {
         };
         Self(Arc::new(Mutex::new(Kept {
             groups: groups.into_iter().map(free).collect(),
+            alive: HashMap::new(),
             unwritten: Unwritten::default(),
         })))
     }
@@ -165,13 +174,17 @@ impl Groups {
         let mut kept = self.0.local.lock();
         let found = kept.groups.get(name).cloned();
         let before = found.ok_or_else(|| GroupError::NotFound(name.to_owned()))?;
+        let alive = kept.alive.get(name);
         let mut edit = Edit {
             group: before.clone(),
-            silent: false,
+            silent: alive.is_none_or(|alive| alive.elapsed() >= SILENCE),
             alive: false,
             letter: None,
         };
         let done = work(&mut edit)?;
+        if edit.alive {
+            kept.alive.insert(name.to_owned(), Instant::now());
+        }
         if edit.group != before {
             edit.group.version += 1;
             kept.groups.insert(name.to_owned(), edit.group.clone());
@@ -239,6 +252,7 @@ impl Groups {
                 if kept.groups.remove(name).is_none() {
                     return Err(GroupError::NotFound(name.to_owned()));
                 }
+                kept.alive.remove(name);
                 kept.unwritten.groups.insert(name.to_owned(), None);
                 kept.unwritten.letters.retain(|(of, _)| of != name);
             }

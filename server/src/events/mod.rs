@@ -31,5 +31,5 @@ pub use filter::EventFilter;
 pub use groups::{Failed, Group, Letter};
 pub use log::{Cursor, EventBatch, Events, Place, Sight};
 pub use store::Keep;
-pub use subscription::{Delivery, Subscription, Wanted};
+pub use subscription::{ACK_WITHIN, Delivery, Subscription, Wanted};
 pub use writer::Ticket;

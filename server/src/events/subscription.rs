@@ -3,6 +3,10 @@
 //! Whoever is served says once a second that it lives; on a shared store that moves the row by whose time all servers judge.
 //! One that could not say so for a while sends nothing before it has: by then another may be served. What it does to the group
 //! carries the number of its turn.
+//!
+//! A client may be slow, and keeps its turn meanwhile. One that takes no message for too long, or acknowledges nothing of what it
+//! was sent, is stuck: this says no more that it lives, and sends nothing until that changes. So it gives way to whoever asks,
+//! if anybody does.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,8 +27,11 @@ const BEAT: Duration = Duration::from_secs(1);
 /// After how long without that nothing is sent: before the others count it as gone.
 const UNSURE: Duration = Duration::from_secs(4);
 
+/// How long what was sent may go without an acknowledgement, where nobody says anything else.
+pub const ACK_WITHIN: Duration = Duration::from_secs(60);
+
 /// How somebody consumes for a group.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Wanted {
     /// Which events.
     pub filter: EventFilter,
@@ -36,6 +43,21 @@ pub struct Wanted {
     pub auto_ack: bool,
     /// How many may be sent that were not acknowledged.
     pub max_unacked: usize,
+    /// How long it may take no message, or acknowledge nothing of what it was sent, before it gives way to another one.
+    pub ack_within: Duration,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            filter: EventFilter::default(),
+            sight: None,
+            from: None,
+            auto_ack: false,
+            max_unacked: 0,
+            ack_within: ACK_WITHIN,
+        }
+    }
 }
 
 /// What a subscriber is told.
@@ -81,6 +103,12 @@ struct Turn {
     /// Nothing is sent before.
     paused_until: Option<Instant>,
     lived: Instant,
+    /// When an acknowledgement came last, or what there is to acknowledge was sent.
+    moved: Instant,
+    /// Since when there is no room for the next message.
+    blocked: Option<Instant>,
+    /// Whether it was stuck when it last said something.
+    was_stuck: bool,
 }
 
 /// What ended a wait.
@@ -114,6 +142,9 @@ impl Subscription {
     /// # Errors
     /// [`GroupError`]: `NotFound` when the group is deleted.
     pub async fn next(&mut self, limit: usize) -> Result<Delivery, GroupError> {
+        if let Some(turn) = &mut self.turn {
+            turn.blocked = None;
+        }
         loop {
             if self.turn.is_none() {
                 if let Some(told) = self.stand_by().await? {
@@ -123,6 +154,20 @@ impl Subscription {
             }
             if let Some(told) = self.serve(limit).await? {
                 return Ok(told);
+            }
+        }
+    }
+
+    /// Says that it lives while there is no room for the next message, for as long as it may. Ends with its turn. Dropping the
+    /// future loses nothing.
+    pub async fn stay(&mut self) {
+        if let Some(turn) = &mut self.turn {
+            turn.blocked = Some(Instant::now());
+        }
+        while let Some(turn) = &self.turn {
+            sleep_until(turn.lived + BEAT).await;
+            if !matches!(self.hear(), Ok(true)) || !matches!(self.live().await, Ok(true)) {
+                return;
             }
         }
     }
@@ -182,6 +227,9 @@ impl Subscription {
             sent: VecDeque::new(),
             paused_until: None,
             lived: Instant::now(),
+            moved: Instant::now(),
+            blocked: None,
+            was_stuck: false,
             group,
         });
         Ok(())
@@ -210,7 +258,7 @@ impl Subscription {
         let stood = turn.cursor.next_offset();
         let beat = turn.lived + BEAT;
         let paused = turn.paused_until.filter(|until| *until > Instant::now());
-        let waits = room == 0 && !self.wanted.auto_ack;
+        let waits = !self.wanted.auto_ack && (room == 0 || turn.is_stuck(self.wanted.ack_within));
         let woken = if waits || paused.is_some() {
             let until = paused.map_or(beat, |until| until.min(beat));
             tokio::select! {
@@ -251,6 +299,9 @@ impl Subscription {
             turn.sent.retain(|offset| *offset >= to);
         }
         if !self.wanted.auto_ack {
+            if turn.sent.is_empty() {
+                turn.moved = Instant::now();
+            }
             turn.sent.extend(events.iter().map(|event| event.offset));
         }
         turn.handed = batch.next_offset;
@@ -289,12 +340,18 @@ impl Subscription {
             let missed = group.rewinds != turn.group.rewinds.wrapping_add(1);
             let to = match missed {
                 true => group.next,
-                false => group.rewind_to,
+                // Somebody may say so of what was never sent; what lies before it is still to come.
+                false => group.rewind_to.min(turn.cursor.next_offset()),
             };
             turn.cursor.seek(to);
             turn.sent.retain(|offset| *offset < to);
             turn.handed = 0;
-            turn.paused_until = Some(Instant::now() + group.pause());
+            let until = Instant::now() + group.pause();
+            turn.paused_until = Some(until);
+            turn.moved = until;
+        }
+        if group.next > turn.group.next {
+            turn.moved = turn.moved.max(Instant::now());
         }
         while turn.sent.front().is_some_and(|sent| *sent < group.next) {
             turn.sent.pop_front();
@@ -313,7 +370,9 @@ impl Subscription {
             return Ok(false);
         };
         let done = self.is_done(turn);
-        let due = turn.lived.elapsed() >= BEAT;
+        let stuck = turn.is_stuck(self.wanted.ack_within);
+        // One that goes on again has not said so: before it has, nothing is sent.
+        let due = turn.lived.elapsed() >= BEAT || (turn.was_stuck && !stuck);
         let handed = self.wanted.auto_ack && turn.handed > turn.group.next;
         if !due && !handed {
             return Ok(true);
@@ -325,7 +384,7 @@ impl Subscription {
             if let Some(offset) = done {
                 edit.group.ack(offset);
             }
-            edit.alive = true;
+            edit.alive = !stuck;
             Ok(())
         };
         let lives = self.events.groups.change(&self.name, Durable::Soon, beat);
@@ -334,6 +393,7 @@ impl Subscription {
                 let mine = self.take(group);
                 if let Some(turn) = &mut self.turn {
                     turn.lived = began;
+                    turn.was_stuck = stuck;
                 }
                 Ok(mine)
             }
@@ -362,6 +422,13 @@ impl Subscription {
 }
 
 impl Turn {
+    /// Whether no message was taken, or nothing of what was sent acknowledged, for so long.
+    fn is_stuck(&self, patience: Duration) -> bool {
+        let unacked = (!self.sent.is_empty()).then_some(self.moved);
+        let is_late = |since: Instant| since.elapsed() >= patience;
+        unacked.is_some_and(is_late) || self.blocked.is_some_and(is_late)
+    }
+
     fn tell(&self, events: Vec<Arc<Event>>, lag: Option<(u64, u64)>) -> Delivery {
         Delivery {
             events,

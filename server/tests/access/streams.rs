@@ -36,6 +36,7 @@ fn calls() -> Vec<(&'static str, Vec<u8>)> {
         ),
         of("AdminService/Audit", r#"{"follow":true}"#),
         of("NexusService/SubscribeEvents", "{}"),
+        of("NexusService/SubscribeEvents", r#"{"group":"g"}"#),
     ]
 }
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use amadeus::events::{
-    Delivery, EventFilter, Events, Failed, GroupError, Place as At, Subscription, Wanted,
-};
+use amadeus::events::{EventFilter, Failed, GroupError, Place as At, Wanted};
 use futures::FutureExt as _;
 
+use crate::consumer::{begun, ended, group, sent, served, told, wanted};
 use crate::on_every_store;
 use crate::place::{PATIENCE, Place, event, events, ids, offsets};
 
@@ -26,49 +25,11 @@ on_every_store! {
     an_acknowledgement_of_what_was_sent_before_a_seek_is_refused
     an_acknowledgement_for_a_deleted_group_does_not_move_the_next_one_of_its_name
     a_consumer_that_knows_its_own_place_does_not_undo_a_seek
-}
-
-fn wanted() -> Wanted {
-    Wanted {
-        max_unacked: 1_000,
-        ..Wanted::default()
-    }
-}
-
-async fn group(log: &Events, name: &str) {
-    let opened = log.open_group(name, "alice", 1, 3).await;
-    opened.expect("there is room");
-}
-
-/// The next message that says something.
-async fn told(of: &mut Subscription) -> Delivery {
-    let telling = async {
-        loop {
-            let told = of.next(1_000).await.expect("it goes on");
-            if !told.events.is_empty() || told.standby {
-                return told;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, telling)
-        .await
-        .expect("something comes")
-}
-
-async fn begun(of: &mut Subscription) -> Delivery {
-    let told = of.next(1_000).await.expect("it goes on");
-    assert!(told.events.is_empty() && !told.standby, "{told:?}");
-    told
-}
-
-/// The next so many events, whichever messages they come in.
-async fn sent(of: &mut Subscription, many: usize) -> Vec<u64> {
-    let mut found = Vec::new();
-    while found.len() < many {
-        found.extend(offsets(&told(of).await.events));
-    }
-    assert_eq!(found.len(), many, "{found:?}");
-    found
+    one_that_takes_nothing_more_gives_way_and_is_told
+    one_that_takes_all_and_acknowledges_nothing_gives_way_to_who_asks
+    one_that_nobody_waits_for_may_acknowledge_as_late_as_it_likes
+    a_letter_that_dies_again_after_a_seek_is_counted_once
+    a_failure_of_what_was_never_sent_passes_over_nothing
 }
 
 async fn one_is_served_and_another_takes_over_where_it_ended(place: Place) {
@@ -159,11 +120,7 @@ async fn an_acknowledgement_of_a_turn_that_is_over_is_refused(place: Place) {
         .await
         .expect("nobody else was served since");
     let mut second = log.consume("g", wanted());
-    let mut told = second.next(10).await.expect("it goes on");
-    while told.standby {
-        told = second.next(10).await.expect("it goes on");
-    }
-    assert!(told.epoch > turn);
+    assert!(served(&mut second).await.epoch > turn);
     let refused = log.ack("g", 5, turn).await;
     assert!(matches!(refused, Err(GroupError::Stale(_))), "{refused:?}");
     let refused = log.fail("g", 5, turn, "", 0).await;
@@ -186,17 +143,7 @@ async fn a_group_that_is_moved_goes_on_from_there_and_one_that_is_deleted_ends(p
     log.seek_group("g", 4).await.expect("it is there");
     assert_eq!(sent(&mut consumer, 2).await, [4, 5]);
     log.delete_group("g").await.expect("it is there");
-    let ended = tokio::time::timeout(PATIENCE, async {
-        loop {
-            if let Err(error) = consumer.next(10).await {
-                return error;
-            }
-        }
-    });
-    assert_eq!(
-        ended.await.expect("it ends"),
-        GroupError::NotFound("g".into())
-    );
+    assert_eq!(ended(&mut consumer).await, GroupError::NotFound("g".into()));
     assert!(log.list_groups().await.expect("they are read").is_empty());
     server.close().await;
 }
@@ -346,16 +293,7 @@ async fn one_that_goes_away_while_it_asks_to_be_served_holds_nothing(place: Plac
     assert!(gone.next(10).now_or_never().is_none());
     drop(gone);
     let mut consumer = log.consume("g", wanted());
-    let serving = async {
-        loop {
-            let told = consumer.next(10).await.expect("it goes on");
-            if !told.events.is_empty() {
-                return offsets(&told.events);
-            }
-        }
-    };
-    let served = tokio::time::timeout(PATIENCE, serving).await;
-    assert_eq!(served.expect("it is served"), [1, 2, 3]);
+    assert_eq!(offsets(&served(&mut consumer).await.events), [1, 2, 3]);
     server.close().await;
 }
 
@@ -409,5 +347,121 @@ async fn a_consumer_that_knows_its_own_place_does_not_undo_a_seek(place: Place) 
     assert_eq!(sent(&mut consumer, 3).await, [7, 8, 9]);
     log.seek_group("g", 5).await.expect("it is there");
     assert_eq!(sent(&mut consumer, 5).await, [5, 6, 7, 8, 9]);
+    server.close().await;
+}
+
+async fn one_that_takes_nothing_more_gives_way_and_is_told(place: Place) {
+    let server = place.open().await;
+    let log = &server.events;
+    group(log, "g").await;
+    log.append(events(0, 10)).await.expect("there is room");
+    // A client whose connection stands and that reads no more: nobody asks for its next message.
+    let mut slow = log.consume("g", wanted());
+    let turn = begun(&mut slow).await.epoch;
+    assert_eq!(sent(&mut slow, 10).await.len(), 10);
+    log.ack("g", 3, turn).await.expect("it is served");
+    let mut other = log.consume("g", wanted());
+    let taken_over = served(&mut other).await;
+    assert_eq!(offsets(&taken_over.events), (4..=10).collect::<Vec<_>>());
+    let refused = log.ack("g", 9, turn).await;
+    assert!(matches!(refused, Err(GroupError::Stale(_))), "{refused:?}");
+    let woken = slow.next(10).await.expect("it goes on");
+    assert!(woken.standby && woken.events.is_empty(), "{woken:?}");
+    server.close().await;
+}
+
+async fn one_that_takes_all_and_acknowledges_nothing_gives_way_to_who_asks(place: Place) {
+    let server = place.open().await;
+    let log = &server.events;
+    group(log, "g").await;
+    log.append(events(0, 10)).await.expect("there is room");
+    let impatient = Wanted {
+        ack_within: Duration::from_secs(1),
+        ..wanted()
+    };
+    let mut mute = log.consume("g", impatient);
+    let turn = begun(&mut mute).await.epoch;
+    assert_eq!(sent(&mut mute, 10).await.len(), 10);
+    log.ack("g", 3, turn).await.expect("it is served");
+    // Its messages are asked for all the time, as where a transport takes what nobody looks at.
+    let listening = tokio::spawn(async move { (told(&mut mute).await, mute) });
+    let mut other = log.consume("g", wanted());
+    let taken_over = served(&mut other).await;
+    assert_eq!(offsets(&taken_over.events), (4..=10).collect::<Vec<_>>());
+    let (woken, _mute) = listening.await.expect("it is told");
+    assert!(woken.standby && woken.events.is_empty(), "{woken:?}");
+    let refused = log.ack("g", 9, turn).await;
+    assert!(matches!(refused, Err(GroupError::Stale(_))), "{refused:?}");
+    log.ack("g", 10, taken_over.epoch)
+        .await
+        .expect("it is served");
+    server.close().await;
+}
+
+async fn one_that_nobody_waits_for_may_acknowledge_as_late_as_it_likes(place: Place) {
+    let server = place.open().await;
+    let log = &server.events;
+    group(log, "g").await;
+    log.append(events(0, 2)).await.expect("there is room");
+    let impatient = Wanted {
+        ack_within: Duration::from_millis(100),
+        ..wanted()
+    };
+    let mut late = log.consume("g", impatient);
+    let turn = begun(&mut late).await.epoch;
+    assert_eq!(sent(&mut late, 2).await, [1, 2]);
+    log.append(events(2, 4)).await.expect("there is room");
+    // Past its time nothing more is sent to it, for another one may be served at any moment.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let more = tokio::time::timeout(Duration::from_millis(1_500), told(&mut late)).await;
+    assert!(more.is_err(), "{more:?}");
+    log.ack("g", 2, turn).await.expect("it is still served");
+    let again = told(&mut late).await;
+    assert_eq!((offsets(&again.events), again.epoch), (vec![3, 4], turn));
+    server.close().await;
+}
+
+async fn a_failure_of_what_was_never_sent_passes_over_nothing(place: Place) {
+    let server = place.open().await;
+    let log = &server.events;
+    group(log, "g").await;
+    log.append(events(0, 6)).await.expect("there is room");
+    let few = Wanted {
+        max_unacked: 2,
+        ..wanted()
+    };
+    let mut consumer = log.consume("g", few);
+    begun(&mut consumer).await;
+    assert_eq!(sent(&mut consumer, 2).await, [1, 2]);
+    log.fail("g", 5, 0, "no", 0).await.expect("it is there");
+    for done in [2, 4] {
+        log.ack("g", done, 0).await.expect("it is there");
+        assert_eq!(sent(&mut consumer, 2).await, [done + 1, done + 2]);
+    }
+    server.close().await;
+}
+
+async fn a_letter_that_dies_again_after_a_seek_is_counted_once(place: Place) {
+    let server = place.open().await;
+    let log = &server.events;
+    log.open_group("g", "alice", 1, 1)
+        .await
+        .expect("there is room");
+    log.append(events(0, 5)).await.expect("there is room");
+    for _ in 0..2 {
+        for offset in [2, 4] {
+            let (failed, _) = log
+                .fail("g", offset, 0, "no", 0)
+                .await
+                .expect("it is there");
+            assert_eq!(failed, Failed::Dead(1));
+        }
+        log.seek_group("g", 1).await.expect("it is there");
+    }
+    let (failed, _) = log.fail("g", 3, 0, "no", 0).await.expect("it is there");
+    assert_eq!(failed, Failed::Dead(1));
+    let letters = log.letters("g", 0, 10).await.expect("they are read");
+    assert_eq!(letters.len(), 3);
+    assert_eq!(log.group("g").await.expect("it is there").letters, 3);
     server.close().await;
 }

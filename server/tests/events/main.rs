@@ -1,5 +1,6 @@
 //! Events on the real stores, and over the wire with the real server.
 
+mod consumer;
 mod groups;
 mod log;
 mod place;

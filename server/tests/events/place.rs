@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use amadeus::events::{Cursor, Event, EventFilter, Events, Keep, NewEvent, Place as At};
 use amadeus::hints::Hints;
+use amadeus::metrics::Metrics;
 use amadeus::storage::{OpenOptions, Opened, open};
 use kg_core::model::{EntityRef, Object, Value};
 use tempfile::TempDir;
@@ -66,9 +67,21 @@ impl Place {
 
     pub async fn open_keeping(&self, keep: Keep) -> Server {
         let opened = self.open_store().await;
-        let (events, notice) = Events::open(&opened, keep, Hints::default())
-            .await
-            .expect("they open");
+        Self::serve(opened, keep, Hints::default()).await
+    }
+
+    /// With hints of others that share the store, through a Redis.
+    pub async fn open_hinted(&self, hints: &Hints, redis: &str) -> Server {
+        let opened = self.open_store().await;
+        let store_id = opened.store_id.clone();
+        let metrics = Metrics::new().expect("no two share a name");
+        let started = hints.start(redis, store_id, Arc::new(metrics)).await;
+        started.expect("it is an address");
+        Self::serve(opened, Keep::default(), hints.clone()).await
+    }
+
+    async fn serve(opened: Opened, keep: Keep, hints: Hints) -> Server {
+        let (events, notice) = Events::open(&opened, keep, hints).await.expect("they open");
         assert_eq!(notice, None);
         Server { events, opened }
     }

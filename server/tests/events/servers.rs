@@ -1,19 +1,14 @@
 //! Events of several servers that share a store.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use amadeus::events::{EventFilter, GroupError, Place as At, Wanted};
-
+use amadeus::events::{Cursor, EventFilter, Events, GroupError, Place as At, Wanted};
+use amadeus::hints::Hints;
 use sqlx::Connection as _;
+use testbed::{Redis, Signal};
 
-use crate::place::{PATIENCE, Place, all, events, next, offsets};
-
-fn wanted() -> Wanted {
-    Wanted {
-        max_unacked: 1_000,
-        ..Wanted::default()
-    }
-}
+use crate::consumer::{begun, ended, group, sent, served, wanted};
+use crate::place::{PATIENCE, Place, all, events, ids, next, offsets};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_many_servers_append_has_one_order_on_all_of_them() {
@@ -68,32 +63,18 @@ async fn a_group_of_a_server_that_stands_still_is_served_by_another_and_the_firs
         return;
     };
     let (first, second) = (place.open().await, place.open().await);
-    first
-        .events
-        .open_group("g", "alice", 1, 3)
-        .await
-        .expect("there is room");
+    group(&first.events, "g").await;
     first
         .events
         .append(events(0, 10))
         .await
         .expect("there is room");
     let mut still = first.events.consume("g", wanted());
-    let turn = still.next(10).await.expect("it goes on").epoch;
+    let turn = begun(&mut still).await.epoch;
     first.events.ack("g", 3, turn).await.expect("it is served");
     // Nobody asks the first one for anything any more, as if its process stood still.
     let mut other = second.events.consume("g", wanted());
-    let taking_over = async {
-        loop {
-            let told = other.next(10).await.expect("it goes on");
-            if !told.events.is_empty() {
-                return told;
-            }
-        }
-    };
-    let told = tokio::time::timeout(PATIENCE, taking_over)
-        .await
-        .expect("it takes over");
+    let told = served(&mut other).await;
     assert_eq!(offsets(&told.events), (4..=10).collect::<Vec<_>>());
     assert!(told.epoch > turn);
     // By either server.
@@ -119,48 +100,22 @@ async fn what_is_done_by_way_of_another_server_is_heard_by_whoever_is_served() {
         return;
     };
     let (first, second) = (place.open().await, place.open().await);
-    first
-        .events
-        .open_group("g", "alice", 1, 3)
-        .await
-        .expect("there is room");
+    group(&first.events, "g").await;
     second
         .events
         .append(events(0, 3))
         .await
         .expect("there is room");
     let mut consumer = first.events.consume("g", wanted());
-    let mut seen = Vec::new();
-    while seen.len() < 3 {
-        seen.extend(offsets(
-            &consumer.next(10).await.expect("it goes on").events,
-        ));
-    }
+    assert_eq!(sent(&mut consumer, 3).await, [1, 2, 3]);
     second
         .events
         .fail("g", 2, 0, "no", 0)
         .await
         .expect("it is there");
-    let again = async {
-        loop {
-            let told = consumer.next(10).await.expect("it goes on");
-            if !told.events.is_empty() {
-                return offsets(&told.events);
-            }
-        }
-    };
-    let again = tokio::time::timeout(Duration::from_secs(30), again).await;
-    assert_eq!(again.expect("it comes again"), [2, 3]);
+    assert_eq!(sent(&mut consumer, 2).await, [2, 3]);
     second.events.delete_group("g").await.expect("it is there");
-    let ended = async {
-        loop {
-            if let Err(error) = consumer.next(10).await {
-                return error;
-            }
-        }
-    };
-    let ended = tokio::time::timeout(Duration::from_secs(30), ended).await;
-    assert_eq!(ended.expect("it ends"), GroupError::NotFound("g".into()));
+    assert_eq!(ended(&mut consumer).await, GroupError::NotFound("g".into()));
     drop(consumer);
     first.close().await;
     second.close().await;
@@ -172,8 +127,7 @@ async fn a_seek_by_way_of_another_server_is_not_undone_by_whoever_is_served() {
         return;
     };
     let (first, second) = (place.open().await, place.open().await);
-    let opened = first.events.open_group("g", "alice", 1, 3).await;
-    opened.expect("there is room");
+    group(&first.events, "g").await;
     first
         .events
         .append(events(0, 6))
@@ -184,24 +138,65 @@ async fn a_seek_by_way_of_another_server_is_not_undone_by_whoever_is_served() {
         ..wanted()
     };
     let mut consumer = first.events.consume("g", auto);
-    let mut seen = Vec::new();
-    while seen.len() < 6 {
-        let told = consumer.next(10).await.expect("it goes on");
-        seen.extend(offsets(&told.events));
-    }
+    assert_eq!(sent(&mut consumer, 6).await.len(), 6);
     // What was sent is not known to be done yet; it is said with the next call.
     second.events.seek_group("g", 3).await.expect("it is there");
-    let again = async {
-        loop {
-            let told = consumer.next(10).await.expect("it goes on");
-            if !told.events.is_empty() {
-                return offsets(&told.events);
-            }
+    assert_eq!(sent(&mut consumer, 4).await, [3, 4, 5, 6]);
+    drop(consumer);
+    first.close().await;
+    second.close().await;
+}
+
+/// How long it takes, in most cases, until an event of one server is heard of at another one that waits for it.
+async fn usual_delay(from: &Events, at: &mut Cursor, first: usize) -> Duration {
+    let mut delays = Vec::new();
+    for id in first..first + 30 {
+        from.append(events(id, id + 1))
+            .await
+            .expect("there is room");
+        let began = Instant::now();
+        assert_eq!(ids(&next(at).await), [id.to_string()]);
+        delays.push(began.elapsed());
+        // Not in step with the looks of the other one.
+        tokio::time::sleep(Duration::from_millis(7 * (id % 30) as u64)).await;
+    }
+    delays.sort();
+    delays[15]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hints_of_redis_bring_events_sooner_and_without_redis_they_come_as_well() {
+    let Some(place) = Place::database() else {
+        return;
+    };
+    let redis = match Redis::start() {
+        Ok(redis) => redis,
+        Err(missing) => return eprintln!("skipped: {missing}"),
+    };
+    let hints = [Hints::default(), Hints::default()];
+    let first = place.open_hinted(&hints[0], &redis.url()).await;
+    let second = place.open_hinted(&hints[1], &redis.url()).await;
+    let cursor = second.events.cursor(At::End, EventFilter::default()).await;
+    let mut cursor = cursor.expect("a cursor");
+    let hinted = usual_delay(&first.events, &mut cursor, 0).await;
+    redis.end(Signal::Kill);
+    let looked = usual_delay(&first.events, &mut cursor, 100).await;
+    // By looking alone it is half of what lies between two looks, an eighth of a second.
+    assert!(hinted * 2 < looked, "{hinted:?} with, {looked:?} without");
+    redis.resume();
+    let back = async {
+        while hints.iter().any(|hints| hints.fault().is_some()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let again = tokio::time::timeout(PATIENCE, again).await;
-    assert_eq!(again.expect("they come again"), [3, 4, 5, 6]);
-    drop(consumer);
+    tokio::time::timeout(PATIENCE, back)
+        .await
+        .expect("Redis is found again");
+    let hinted = usual_delay(&first.events, &mut cursor, 200).await;
+    assert!(hinted * 2 < looked, "{hinted:?} with, {looked:?} without");
+    // Nothing was lost on the way, and nothing came twice.
+    let found = all(&second.events, At::Offset(1)).await;
+    assert_eq!(offsets(&found), (1..=90).collect::<Vec<_>>());
     first.close().await;
     second.close().await;
 }

@@ -190,6 +190,123 @@ async fn who_never_reads_slows_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_a_group_that_never_reads_gives_way_and_is_told() {
+    let folder = TempDir::new().expect("a folder");
+    let (mut process, channel) = start(&folder).await;
+    let mut client = Client::new(channel);
+    let asked = v1::SubscribeEventsRequest {
+        group: "g".into(),
+        from_offset: Some(1),
+        ack_within_ms: 1_000,
+        ..v1::SubscribeEventsRequest::default()
+    };
+    // Its connection answers pings and takes what fits, and nobody looks at it.
+    let never_read = client.subscribe_events(asked.clone()).await;
+    let mut never_read = never_read.expect("it opens").into_inner();
+    let events = (1..=3_000).map(|id| event("probe", id)).collect();
+    let batches = futures::stream::iter([v1::EmitEventsRequest { events }]);
+    let replies = client.emit_events(batches).await.expect("it begins");
+    let durable = replies.into_inner().message().await.expect("it is fine");
+    assert_eq!(durable.expect("a reply").offsets.len(), 3_000);
+    let other = client.subscribe_events(asked).await;
+    let mut other = other.expect("it opens").into_inner();
+    let mut next = 1;
+    let taking = async {
+        while next <= 3_000 {
+            let message = other.message().await.expect("it is well");
+            let message = message.expect("it does not end");
+            for event in &message.events {
+                assert_eq!(event.offset, next);
+                next += 1;
+            }
+            if !message.events.is_empty() {
+                let ack = v1::AckEventsRequest {
+                    group: "g".into(),
+                    offset: next - 1,
+                    epoch: message.epoch,
+                    ..v1::AckEventsRequest::default()
+                };
+                client.ack_events(ack).await.expect("it is served");
+            }
+        }
+    };
+    let taken = tokio::time::timeout(STUCK, taking).await;
+    taken.expect("it is served, and goes on from the first that nobody acknowledged");
+    let (mut had, mut told) = (0, false);
+    while !told {
+        let message = tokio::time::timeout(STUCK, never_read.message()).await;
+        let message = message.expect("something is there").expect("it is well");
+        let message = message.expect("it does not end");
+        had += message.events.len();
+        told = message.standby;
+    }
+    assert!(had <= 1_000, "it was sent {had}");
+    process.end().await;
+}
+
+/// Events of which a few hundred are more than a connection takes that nobody reads from.
+fn large_events(many: usize) -> Vec<v1::Event> {
+    let text = prost_types::Value::from("x".repeat(16_000));
+    let large = |id| v1::Event {
+        payload: Some(prost_types::Struct {
+            fields: [("text".to_owned(), text.clone())].into(),
+        }),
+        ..event("probe", id)
+    };
+    (1..=many).map(large).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_slow_and_has_no_room_keeps_its_turn_for_as_long_as_it_may() {
+    let folder = TempDir::new().expect("a folder");
+    let (mut process, channel) = start(&folder).await;
+    let mut client = Client::new(channel);
+    let batches: Vec<_> = large_events(1_000)
+        .chunks(100)
+        .map(|events| v1::EmitEventsRequest {
+            events: events.to_vec(),
+        })
+        .collect();
+    let replies = client.emit_events(futures::stream::iter(batches)).await;
+    let mut replies = replies.expect("it begins").into_inner();
+    while replies.message().await.expect("it is fine").is_some() {}
+    for (ack_within_ms, keeps) in [(60_000, true), (1_000, false)] {
+        // Connections of their own: what one does not read must not stand in the way of the other.
+        let mut members = Vec::new();
+        for _ in 0..2 {
+            let channel = process.ready().await.expect("it is there");
+            let asked = v1::SubscribeEventsRequest {
+                group: format!("g{ack_within_ms}"),
+                from_offset: Some(1),
+                auto_ack: true,
+                ack_within_ms,
+                ..v1::SubscribeEventsRequest::default()
+            };
+            let opened = Client::new(channel).subscribe_events(asked).await;
+            let mut messages = opened.expect("it opens").into_inner();
+            let first = messages.message().await.expect("it is well");
+            let is_second = !members.is_empty();
+            assert_eq!(first.expect("it does not end").standby, is_second);
+            members.push(messages);
+        }
+        let mut other = members.pop().expect("a second one");
+        let served = async {
+            loop {
+                let message = other.message().await.expect("it is well");
+                if message.is_some_and(|message| !message.standby) {
+                    return;
+                }
+            }
+        };
+        // Longer than silence may last.
+        let patience = if keeps { Duration::from_secs(8) } else { STUCK };
+        let served = tokio::time::timeout(patience, served).await;
+        assert_eq!(served.is_err(), keeps);
+    }
+    process.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_graph_does_is_told_once_from_the_first_who_asks_on() {
     let folder = TempDir::new().expect("a folder");
     let (mut process, channel) = start(&folder).await;
@@ -340,6 +457,37 @@ async fn what_is_wrong_is_refused_by_its_field_and_ends_the_stream() {
     let refused = replies.message().await.expect_err("it is wrong");
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);
     assert!(refused.message().contains("events[1].type"), "{refused}");
+    // What only the log knows is told by its field as well, alone and within a batch; nothing of a batch is left behind.
+    let other = v1::Event {
+        correlation_id: "another".into(),
+        ..event("a", 1)
+    };
+    let refused = client.emit_event(one(Some(other.clone()))).await;
+    let refused = refused.expect_err("it says something else");
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    assert!(refused.message().contains("event.id"), "{refused}");
+    assert!(refused.message().contains("is taken"), "{refused}");
+    let large = v1::Event {
+        payload: Some(prost_types::Struct {
+            fields: [(
+                "text".to_owned(),
+                prost_types::Value::from("x".repeat(70_000)),
+            )]
+            .into(),
+        }),
+        ..event("a", 7)
+    };
+    for (wrong, field) in [(other, "events[1].id"), (large, "events[1].payload")] {
+        let batches = futures::stream::iter([batch(vec![event("b", 1), wrong])]);
+        let replies = client.emit_events(batches).await.expect("it begins");
+        let refused = replies.into_inner().message().await;
+        let refused = refused.expect_err("it is wrong");
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        assert!(refused.message().contains(field), "{refused}");
+    }
+    let first = client.emit_event(one(Some(event("b", 1)))).await;
+    let first = first.expect("it is fine").into_inner();
+    assert!(!first.duplicate, "its batch was refused");
     for (asked, field) in [
         (
             v1::SubscribeEventsRequest {
@@ -361,6 +509,21 @@ async fn what_is_wrong_is_refused_by_its_field_and_ends_the_stream() {
                 ..Default::default()
             },
             "group",
+        ),
+        (
+            v1::SubscribeEventsRequest {
+                types: vec!["order.*.paid".into()],
+                ..Default::default()
+            },
+            "types[0]",
+        ),
+        (
+            v1::SubscribeEventsRequest {
+                group: "g".into(),
+                ack_within_ms: 10,
+                ..Default::default()
+            },
+            "ack_within_ms",
         ),
     ] {
         let refused = client

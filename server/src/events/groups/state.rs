@@ -88,11 +88,11 @@ impl Group {
         self.settle();
     }
 
-    /// The event at `offset` could not be handled.
+    /// The event at `offset` could not be handled. `is_known`: it was a dead letter before the group was put back, and is one still.
     ///
     /// # Errors
     /// [`GroupError::Exhausted`] where too many have failed that were not acknowledged since.
-    pub fn fail(&mut self, offset: u64) -> Result<Failed, GroupError> {
+    pub fn fail(&mut self, offset: u64, is_known: bool) -> Result<Failed, GroupError> {
         if offset < self.next || self.dead.contains(&offset) {
             return Ok(Failed::Passed);
         }
@@ -111,7 +111,9 @@ impl Group {
         }
         self.failures.remove(&offset);
         self.dead.push(offset);
-        self.letters = self.letters.saturating_add(1).min(DEAD_LETTERS as u32);
+        if !is_known {
+            self.letters = self.letters.saturating_add(1).min(DEAD_LETTERS as u32);
+        }
         // What was sent behind it comes again as after any failure: a consumer has one rule.
         self.rewind(offset + 1, 0);
         self.settle();
@@ -208,25 +210,25 @@ mod tests {
     #[test]
     fn what_fails_comes_again_later_and_later_and_then_is_dead() {
         let mut group = group();
-        assert_eq!(group.fail(12), Ok(Failed::Again));
+        assert_eq!(group.fail(12, false), Ok(Failed::Again));
         assert_eq!((group.rewind_to, group.pause().as_millis()), (12, 100));
-        assert_eq!(group.fail(12), Ok(Failed::Again));
+        assert_eq!(group.fail(12, false), Ok(Failed::Again));
         assert_eq!((group.rewinds, group.pause().as_millis()), (2, 200));
-        assert_eq!(group.fail(12), Ok(Failed::Dead(3)));
+        assert_eq!(group.fail(12, false), Ok(Failed::Dead(3)));
         assert_eq!((group.rewind_to, group.pause().as_millis()), (13, 0));
         assert_eq!((group.next, group.letters), (10, 1));
-        assert_eq!(group.fail(12), Ok(Failed::Passed));
+        assert_eq!(group.fail(12, false), Ok(Failed::Passed));
         // Done up to the dead letter is done up to what is behind it.
         group.ack(11);
         assert_eq!((group.next, &group.dead[..]), (13, &[][..]));
-        assert_eq!(group.fail(5), Ok(Failed::Passed));
+        assert_eq!(group.fail(5, false), Ok(Failed::Passed));
     }
 
     #[test]
     fn the_pause_does_not_grow_for_ever() {
         let mut group = Group::new("g", "alice", 1, 1_000);
         for _ in 0..100 {
-            assert_eq!(group.fail(1), Ok(Failed::Again));
+            assert_eq!(group.fail(1, false), Ok(Failed::Again));
         }
         assert_eq!(group.pause(), LONGEST_PAUSE);
     }
@@ -234,8 +236,8 @@ mod tests {
     #[test]
     fn an_acknowledgement_forgets_failures() {
         let mut group = group();
-        group.fail(10).expect("there is room");
-        group.fail(11).expect("there is room");
+        group.fail(10, false).expect("there is room");
+        group.fail(11, false).expect("there is room");
         group.ack(10);
         assert_eq!(group.failures.into_iter().collect::<Vec<_>>(), [(11, 1)]);
     }
@@ -243,11 +245,14 @@ mod tests {
     #[test]
     fn a_seek_begins_anew() {
         let mut group = Group::new("g", "alice", 10, 1);
-        assert_eq!(group.fail(11), Ok(Failed::Dead(1)));
+        assert_eq!(group.fail(11, false), Ok(Failed::Dead(1)));
         group.seek(3);
         assert_eq!((group.next, group.seeks), (3, 1));
         group.ack(10);
         assert_eq!(group.next, 11, "it is wanted again");
+        assert_eq!(group.letters, 1);
+        // The same one dies again: its letter takes the place of the first.
+        assert_eq!(group.fail(11, true), Ok(Failed::Dead(1)));
         assert_eq!(group.letters, 1);
     }
 
@@ -282,21 +287,27 @@ mod tests {
     fn the_dead_that_wait_are_bounded() {
         let mut group = Group::new("g", "alice", 1, 1);
         for offset in 0..EVENTS_UNACKED as u64 {
-            group.fail(2 + offset).expect("there is room");
+            group.fail(2 + offset, false).expect("there is room");
         }
-        assert!(matches!(group.fail(1 << 40), Err(GroupError::Exhausted(_))));
+        assert!(matches!(
+            group.fail(1 << 40, false),
+            Err(GroupError::Exhausted(_))
+        ));
         group.ack(1);
         assert_eq!(group.dead, [0; 0]);
-        group.fail(1 << 40).expect("there is room");
+        group.fail(1 << 40, false).expect("there is room");
     }
 
     #[test]
     fn failures_that_wait_are_bounded() {
         let mut group = Group::new("g", "alice", 1, 5);
         for offset in 0..EVENTS_UNACKED as u64 {
-            group.fail(1 + offset).expect("there is room");
+            group.fail(1 + offset, false).expect("there is room");
         }
-        assert!(matches!(group.fail(1 << 40), Err(GroupError::Exhausted(_))));
-        assert_eq!(group.fail(1), Ok(Failed::Again));
+        assert!(matches!(
+            group.fail(1 << 40, false),
+            Err(GroupError::Exhausted(_))
+        ));
+        assert_eq!(group.fail(1, false), Ok(Failed::Again));
     }
 }

@@ -19,16 +19,13 @@ use tokio::time::timeout;
 use super::super::decide::{Decided, Known, decide};
 use super::super::error::{EventError, GroupError};
 use super::super::event::{Prepared, decode};
-use super::super::groups::{Durable, Edit, Group, Letter, most_beside, too_many};
+use super::super::groups::{Durable, Edit, Group, Letter, SILENCE, most_beside, too_many};
 use super::{Bounds, Read, Weighed, Written};
 use crate::storage::Fault;
 use kg_core::limits::DEAD_LETTERS;
 
 /// How long a question or a transaction may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// After how many seconds of silence whoever is served counts as gone.
-const SILENCE: f64 = 5.0;
 
 /// Bytes after which a read ends.
 const READ_BYTES: usize = 2 * 1024 * 1024;
@@ -360,7 +357,7 @@ async fn change_group<T>(
         FROM amadeus_event_groups WHERE name = $1 FOR UPDATE";
     let row = sqlx::query(sql)
         .bind(&name)
-        .bind(SILENCE)
+        .bind(SILENCE.as_secs_f64())
         .fetch_optional(&mut *tx)
         .await?;
     let Some(row) = row else {

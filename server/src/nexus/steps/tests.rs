@@ -147,6 +147,8 @@ struct Host {
     begun: Mutex<Vec<u32>>,
     under_way: Mutex<(usize, usize)>,
     caller: Mutex<Option<Caller>>,
+    /// How often a step has asked whose rights it has now.
+    asked: watch::Sender<u32>,
 }
 
 impl Host {
@@ -159,6 +161,7 @@ impl Host {
 impl StepHost for Host {
     fn owner(&self) -> BoxFuture<'_, Result<Caller, Failure>> {
         let caller = self.caller.lock().expect("no panic").clone();
+        self.asked.send_modify(|asked| *asked += 1);
         async { Ok(caller.unwrap_or_else(Caller::trusted)) }.boxed()
     }
 
@@ -224,14 +227,18 @@ fn reader_of(kind: &str) -> Caller {
         name_prefix: String::new(),
         owner: None,
     };
+    somebody(vec![Grant {
+        role: Role::Reader,
+        scope: Some(scope),
+    }])
+}
+
+fn somebody(grants: Vec<Grant>) -> Caller {
     Caller {
         principal: Arc::new(Principal {
             name: "alice".into(),
             user: Some(UserId("u1".into())),
-            grants: vec![Grant {
-                role: Role::Reader,
-                scope: Some(scope),
-            }],
+            grants,
         }),
         source: None,
         session: None,

@@ -17,7 +17,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Replies, Service};
 use crate::auth::{Caller, Role};
-use crate::events::{Appended, Event, Failed, Group, GroupError, NewEvent, Place, Ticket};
+use crate::events::{
+    Appended, Event, EventError, Failed, Group, GroupError, NewEvent, Place, Ticket,
+};
 use crate::rpc::graph::{blocking_if, fitting};
 use crate::rpc::{from_proto, status, to_proto};
 
@@ -41,7 +43,12 @@ impl Service {
     }
 
     /// Parses a batch and gives it to the log's writer, behind those before it.
-    async fn take(&self, caller: &Caller, batch: Vec<v1::Event>) -> Result<Taken, Status> {
+    async fn take(
+        &self,
+        caller: &Caller,
+        batch: Vec<v1::Event>,
+        named: Named,
+    ) -> Result<Taken, Status> {
         let long = batch.len() > LONG;
         let (context, events) = (self.context.clone(), self.events.clone());
         let caller = caller.clone();
@@ -49,7 +56,7 @@ impl Service {
             let now_ms = (context.clock)();
             let parsed = batch.into_iter().enumerate().map(|(index, event)| {
                 let parsed = parse::event(&event, &caller.principal.name, now_ms);
-                parsed.map_err(|fault| status::fault(fault.under(&format!("events[{index}]"))))
+                parsed.map_err(|fault| status::fault(fault.under(&named.path(index))))
             });
             let parsed = parsed.collect::<Result<Vec<NewEvent>, Status>>()?;
             let sees = caller.sees();
@@ -65,11 +72,42 @@ impl Service {
             let ids = parsed.iter().map(|event| event.id.clone()).collect();
             let ticket = match parsed.is_empty() {
                 true => None,
-                false => Some(events.submit(parsed).map_err(status::events)?),
+                false => Some(
+                    events
+                        .submit(parsed)
+                        .map_err(|error| named.refused(error))?,
+                ),
             };
-            Ok(Taken { ids, ticket })
+            Ok(Taken { ids, ticket, named })
         };
         blocking_if(long, work).await?
+    }
+}
+
+/// How the request calls its events.
+#[derive(Clone, Copy)]
+enum Named {
+    One,
+    Many,
+}
+
+impl Named {
+    fn path(self, index: usize) -> String {
+        match self {
+            Self::One => "event".to_owned(),
+            Self::Many => format!("events[{index}]"),
+        }
+    }
+
+    /// What is told of an emit that failed; of a wrong event, the field of it as well, with which the log's reason begins.
+    fn refused(self, error: EventError) -> Status {
+        match error {
+            EventError::Invalid { index, reason } => {
+                let (field, what) = reason.split_once(' ').unwrap_or(("", &reason));
+                status::invalid(&format!("{}.{field}", self.path(index)), what)
+            }
+            error => status::events(error),
+        }
     }
 }
 
@@ -77,12 +115,16 @@ impl Service {
 struct Taken {
     ids: Vec<Arc<str>>,
     ticket: Option<Ticket>,
+    named: Named,
 }
 
 impl Taken {
     async fn written(self) -> Result<Vec<Appended>, Status> {
         match self.ticket {
-            Some(ticket) => ticket.written().await.map_err(status::events),
+            Some(ticket) => {
+                let written = ticket.written().await;
+                written.map_err(|error| self.named.refused(error))
+            }
             None => Ok(Vec::new()),
         }
     }
@@ -95,7 +137,7 @@ pub(super) async fn emit_event(
     let caller = Caller::of(request.extensions());
     let asked = request.into_inner();
     let event = from_proto::required("event", asked.event).map_err(status::fault)?;
-    let taken = service.take(&caller, vec![event]).await?;
+    let taken = service.take(&caller, vec![event], Named::One).await?;
     let id = taken
         .ids
         .first()
@@ -126,7 +168,10 @@ pub(super) async fn emit_events(
         let service = service.clone();
         move |request| {
             let (service, caller) = (service.clone(), caller.clone());
-            async move { service.take(&caller, request?.events).await }
+            async move {
+                let events = request?.events;
+                service.take(&caller, events, Named::Many).await
+            }
         }
     });
     let replies = taken

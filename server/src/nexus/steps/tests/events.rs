@@ -1,6 +1,7 @@
 //! Steps of type `event` over a log in memory.
 
 use super::*;
+use crate::events;
 
 impl Stage {
     async fn event(&self, key: &str, caller: Caller, action: &str, given: &str) -> Told {
@@ -96,6 +97,46 @@ async fn a_run_waits_only_for_what_its_owner_may_see_and_tells_only_what_they_ma
         .event("k", reader_of("order"), "emit", r#"{"type": "a"}"#)
         .await;
     assert_eq!(code(told), "PERMISSION_DENIED");
+}
+
+#[tokio::test]
+async fn a_run_that_waits_sees_less_when_its_owner_does_and_ends_when_they_may_see_nothing() {
+    let stage = Stage::new().await;
+    let host = reader_of("host").principal.grants[0].clone();
+    let order = reader_of("order").principal.grants[0].clone();
+    let becomes = async |grants: Vec<Grant>| {
+        *stage.host.caller.lock().expect("no panic") = Some(somebody(grants));
+        // The next look is made with these.
+        let mut asked = stage.host.asked.subscribe();
+        asked.changed().await.expect("it is there");
+    };
+    let tell = async |key: &str, entity: &str| {
+        let event = events::NewEvent {
+            id: key.into(),
+            kind: "a".into(),
+            entity: kg_core::model::EntityRef::parse("", entity).ok(),
+            correlation: "".into(),
+            payload: Object::new(),
+            time_ms: 0,
+            actor: "somebody".into(),
+        };
+        let told = stage.world.events.append(vec![event]).await;
+        told.expect("there is room");
+    };
+    let both = somebody(vec![host, order.clone()]);
+    let waiting = r#"{"types": ["a"]}"#;
+    let taken = async {
+        becomes(vec![order]).await;
+        tell("hidden", "host/1").await;
+        tell("seen", "order/1").await;
+    };
+    let wait = stage.event("k", both.clone(), "await", waiting);
+    let (found, ()) = tokio::join!(wait, taken);
+    assert_eq!(at(&found.expect("found"), "id"), r#""seen""#);
+    let nothing_more = r#"{"types": ["b"]}"#;
+    let wait = stage.event("k", both, "await", nothing_more);
+    let (ended, ()) = tokio::join!(wait, becomes(Vec::new()));
+    assert_eq!(code(ended), "PERMISSION_DENIED");
 }
 
 #[tokio::test]

@@ -1,20 +1,26 @@
 //! SubscribeEvents: a stream that is made one message at a time, when the client has room for it.
+//!
+//! Who follows alone costs nothing while there is no room: the stream is not asked. Who consumes for a group has a task, for it has to
+//! say meanwhile that it lives, or a handler that takes a while would lose its turn to the next one, and that one to the first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use amadeus_proto::v1;
 use futures::StreamExt as _;
 use futures::stream;
 use kg_core::limits::EVENTS_UNACKED;
 use prost::Message as _;
+use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 
 use super::super::{Replies, Service};
 use super::{must_use, parse, to_event};
 use crate::auth::{Caller, Role};
 use crate::events::{
-    Cursor, Delivery, Event, GroupError, Place, Sight, Subscribed, Subscription, Wanted,
+    ACK_WITHIN, Cursor, Delivery, Event, GroupError, Place, Sight, Subscribed, Subscription, Wanted,
 };
 use crate::rpc::{from_proto, status};
 
@@ -26,6 +32,10 @@ const MESSAGE: usize = 1024 * 1024;
 
 /// How many events may be sent that were not acknowledged, where nobody says it.
 const UNACKED: usize = 1_000;
+
+/// How long, in milliseconds, a subscriber may take no message or acknowledge nothing: long enough that a slow network is not taken
+/// for it, and not so long that nobody would wait for the end.
+const ACK_WITHIN_MS: std::ops::RangeInclusive<u32> = 1_000..=3_600_000;
 
 /// Subscribes. Where there is a `from_offset`, it must be a place that the log has, or the one that the next event takes.
 pub(in super::super) async fn subscribe_events(
@@ -63,6 +73,7 @@ pub(in super::super) async fn subscribe_events(
             ("auto_ack", asked.auto_ack),
             ("max_unacked", asked.max_unacked > 0),
             ("max_failures", asked.max_failures > 0),
+            ("ack_within_ms", asked.ack_within_ms > 0),
         ] {
             if given {
                 return Err(status::invalid(field, "is for a group"));
@@ -84,6 +95,14 @@ pub(in super::super) async fn subscribe_events(
             }
             given => given as usize,
         };
+        let ack_within = match asked.ack_within_ms {
+            0 => ACK_WITHIN,
+            given if ACK_WITHIN_MS.contains(&given) => Duration::from_millis(given.into()),
+            _ => {
+                let reason = "must be from 1,000 to 3,600,000";
+                return Err(status::invalid("ack_within_ms", reason));
+            }
+        };
         let begin = service.events.place(place).await.map_err(status::events)?;
         let opened = service.events.open_group(
             &asked.group,
@@ -101,6 +120,7 @@ pub(in super::super) async fn subscribe_events(
             from: asked.from_offset.map(|_| begin),
             auto_ack: asked.auto_ack,
             max_unacked: unacked,
+            ack_within,
         };
         Source::Group(Box::new(service.events.consume(&asked.group, wanted)))
     };
@@ -112,11 +132,23 @@ pub(in super::super) async fn subscribe_events(
         over: false,
         _subscribed: subscribed,
     };
-    let messages = stream::unfold(follow, |mut follow| async move {
-        let message = follow.next().await?;
-        Some((message, follow))
-    });
-    Ok(Response::new(messages.boxed()))
+    let messages = match follow.source {
+        Source::Alone(_) => stream::unfold(follow, |mut follow| async move {
+            let message = follow.next().await?;
+            Some((message, follow))
+        })
+        .boxed(),
+        Source::Group(_) => {
+            let (send, messages) = mpsc::channel(1);
+            tokio::spawn(follow.serve(send).in_current_span());
+            stream::unfold(messages, |mut messages| async move {
+                let message = messages.recv().await?;
+                Some((message, messages))
+            })
+            .boxed()
+        }
+    };
+    Ok(Response::new(messages))
 }
 
 /// Which events a caller may see; `None` for all.
@@ -143,6 +175,34 @@ struct Follow {
 }
 
 impl Follow {
+    /// Sends each message when the one before was taken, until nobody takes them any more.
+    async fn serve(mut self, send: mpsc::Sender<Result<v1::SubscribeEventsResponse, Status>>) {
+        while let Some(room) = self.room(&send).await {
+            let message = tokio::select! {
+                biased;
+                () = send.closed() => return,
+                message = self.next() => message,
+            };
+            match message {
+                Some(message) => room.send(message),
+                None => return,
+            }
+        }
+    }
+
+    async fn room<'a, T>(&mut self, send: &'a mpsc::Sender<T>) -> Option<mpsc::Permit<'a, T>> {
+        let room = send.reserve();
+        tokio::pin!(room);
+        if let Source::Group(group) = &mut self.source {
+            tokio::select! {
+                biased;
+                room = &mut room => return room.ok(),
+                () = group.stay() => {}
+            }
+        }
+        room.await.ok()
+    }
+
     async fn next(&mut self) -> Option<Result<v1::SubscribeEventsResponse, Status>> {
         if self.over {
             return None;

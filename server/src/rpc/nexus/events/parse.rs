@@ -83,7 +83,12 @@ pub(super) fn filter(given: &v1::SubscribeEventsRequest) -> Result<EventFilter, 
         }
     }
     for (i, kind) in given.types.iter().enumerate() {
-        word(&format!("types[{i}]"), kind)?;
+        let field = format!("types[{i}]");
+        word(&field, kind)?;
+        // Elsewhere it would be taken as it is, and no type has one: whoever meant it as a wildcard would wait for ever.
+        if kind.trim_end_matches('*').contains('*') || kind.ends_with("**") {
+            return Err(Fault::new(&field, "may have one * and only at its end"));
+        }
     }
     for (i, correlation) in given.correlation_ids.iter().enumerate() {
         from_proto::check_text(
@@ -145,6 +150,14 @@ mod tests {
             wrong(|e| e.entity = Some(v1::EntityRef::default())),
             "entity.kind"
         );
+        for kind in ["*.paid", "order.*.paid", "order.**"] {
+            let asked = v1::SubscribeEventsRequest {
+                types: vec!["order.*".into(), kind.into()],
+                ..v1::SubscribeEventsRequest::default()
+            };
+            let fault = filter(&asked).expect_err("it would match nothing");
+            assert_eq!(fault.field, "types[1]", "{kind}");
+        }
         let nan = prost_types::Value {
             kind: Some(prost_types::value::Kind::NumberValue(f64::NAN)),
         };
