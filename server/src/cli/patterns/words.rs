@@ -1,5 +1,7 @@
 //! States, durations, and how a run ended, in words.
 
+use std::cmp::Reverse;
+
 use amadeus_proto::v1::{Run, RunLine, RunState, StepState, StepStatus};
 use prost_types::Timestamp;
 
@@ -105,9 +107,21 @@ pub fn shortened(text: &str) -> String {
 
 /// How a run ended, where it did not succeed: which step, after how many attempts, why, and what became of what had been done.
 pub fn ending(run: &Run) -> String {
+    // What succeeded last is undone first. Of two that succeeded within one millisecond, the later in the definition is told first.
+    let when = |s: &&StepStatus| s.ended.map(|t| (t.seconds, t.nanos));
+    let mut last_first: Vec<&StepStatus> = run.steps.iter().rev().collect();
+    last_first.sort_by_key(|s| Reverse(when(s)));
     let named = |states: &[StepState]| {
-        let steps = run.steps.iter().filter(|s| states.contains(&s.state()));
-        steps.map(|s| s.id.as_str()).collect::<Vec<_>>().join(", ")
+        let has = |s: &&StepStatus| states.contains(&s.state());
+        let ids = |steps: Vec<&StepStatus>| {
+            let ids: Vec<&str> = steps.into_iter().map(|s| s.id.as_str()).collect();
+            ids.join(", ")
+        };
+        if states == [StepState::StepCompensated] {
+            ids(last_first.iter().copied().filter(has).collect())
+        } else {
+            ids(run.steps.iter().filter(has).collect())
+        }
     };
     let mut text = format!("the run {} {}", run.id, run_state(run.state()));
     let failed: Vec<&StepStatus> = run
@@ -198,6 +212,21 @@ mod tests {
             "the run r1 failed\n  step charge failed after 3 attempts: UNAVAILABLE: no connection\n  undone: reserve\n  \
              could not be undone, and somebody has to look: label\n  did not run: ship"
         );
+    }
+
+    #[test]
+    fn what_was_undone_is_told_in_the_order_of_the_undoing() {
+        let undone = |id: &str, seconds| StepStatus {
+            ended: Some(Timestamp { seconds, nanos: 0 }),
+            ..step(id, StepState::StepCompensated)
+        };
+        let run = Run {
+            id: "r1".into(),
+            state: RunState::RunFailed.into(),
+            steps: vec![undone("b", 2), undone("c", 3), undone("a", 1)],
+            ..Run::default()
+        };
+        assert_eq!(ending(&run), "the run r1 failed\n  undone: c, b, a");
     }
 
     #[test]
