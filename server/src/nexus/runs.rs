@@ -17,6 +17,7 @@ mod keeper;
 mod live;
 mod watch;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -140,9 +141,12 @@ pub struct Order {
 struct Parent {
     run: RunId,
     step: Arc<str>,
+    actor: Arc<str>,
     depth: u32,
     /// The id of the new run.
     id: RunId,
+    /// Whether the attempt that begins it was cut meanwhile.
+    cut: Arc<AtomicBool>,
 }
 
 impl Runs {
@@ -299,7 +303,7 @@ impl Runs {
         };
         // In a task of its own: a call that nobody waits for any more must not leave a run that nobody carries out.
         let runs = self.clone();
-        let beginning = tokio::spawn(async move { runs.begun(new, start, entry).await });
+        let beginning = tokio::spawn(async move { runs.begun(new, start, entry, parent).await });
         let begun = beginning.await;
         begun.unwrap_or_else(|error| Err(status::internal("beginning a run", &error)))
     }
@@ -309,6 +313,7 @@ impl Runs {
         new: NewRun,
         start: live::Start,
         entry: Option<OwnedSemaphorePermit>,
+        parent: Option<Parent>,
     ) -> Result<RunId, Status> {
         let id = new.id.clone();
         match self
@@ -319,11 +324,34 @@ impl Runs {
             .map_err(status::runs)?
         {
             Begun::New(key) => {
-                self.launch(Live::new(id.clone(), key, 1, self.0.me, start), entry);
+                let live = Live::new(id.clone(), key, 1, self.0.me, start);
+                self.launch(live, entry);
+                if let Some(parent) = parent {
+                    self.cancel_unless_wanted(&id, parent).await;
+                }
                 Ok(id)
             }
             Begun::Known(_, id) => Ok(id),
             Begun::Reused => Err(reused()),
+        }
+    }
+
+    /// Cancels a run within a run that nobody waits for any more: its parent's attempt was cut, or its parent has ended, before its row
+    /// was there to be found by whoever cancels what they left. Asked once it is there, so that one of the two sees the other.
+    async fn cancel_unless_wanted(&self, id: &RunId, parent: Parent) {
+        // Acquire: pairs with the Release of whoever cut the attempt.
+        let cut = parent.cut.load(Ordering::Acquire);
+        let row = self.0.rows.row(&parent.run.0).await;
+        let ended = row.is_ok_and(|row| row.is_none_or(|row| row.ended_ms.is_some()));
+        if cut || ended {
+            let cancel = Cancel {
+                actor: parent.actor,
+                reason: format!("the step {} of the run {} was cut", parent.step, parent.run)
+                    .into(),
+            };
+            if let Err(error) = self.cancel(id, cancel).await {
+                tracing::warn!(run = %id, %error, "a run within a run that nobody waits for goes on");
+            }
         }
     }
 

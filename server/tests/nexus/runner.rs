@@ -505,6 +505,30 @@ async fn a_run_within_a_run_needs_no_place_and_is_cancelled_with_it() {
     );
 }
 
+/// The row of the inner run may appear after whoever cancels what was left behind has looked: the cut comes at every moment of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_within_a_run_that_begins_as_its_step_is_cut_is_cancelled() {
+    let bench = Bench::in_file().await;
+    bench.put("inner", steps(&["a:hang"])).await;
+    for timeout_ms in 1..=8 {
+        let mut body = calls_pattern("inner");
+        body.steps[0].timeout_ms = timeout_ms;
+        let name = format!("outer-{timeout_ms}");
+        bench.put(&name, body).await;
+        let begun = (0..25).map(|_| bench.begin(&name));
+        for id in futures::future::join_all(begun).await {
+            assert_eq!(bench.ended(&id).await.state(), RunFailed);
+        }
+    }
+    let left = async {
+        while bench.runs.carried() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let left = tokio::time::timeout(Duration::from_secs(20), left).await;
+    assert!(left.is_ok(), "{} go on", bench.runs.carried());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_within_a_run_is_found_again_after_a_restart() {
     let mut bench = Bench::in_file().await;

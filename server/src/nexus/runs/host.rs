@@ -215,8 +215,10 @@ impl Host {
         let parent = Parent {
             run: RunId(self.run.id.clone()),
             step: self.step_id.clone(),
+            actor: self.actor.clone(),
             depth,
             id,
+            cut: self.cut.clone(),
         };
         let begun = self
             .runs
