@@ -349,6 +349,10 @@ impl Runs {
                 reason: format!("the step {} of the run {} was cut", parent.step, parent.run)
                     .into(),
             };
+            // Whoever asked for that as the row was there already, and this task's run not yet, has not told it.
+            if let Some(live) = self.live(&id.0) {
+                live.cancel(cancel.clone());
+            }
             if let Err(error) = self.cancel(id, cancel).await {
                 tracing::warn!(run = %id, %error, "a run within a run that nobody waits for goes on");
             }
