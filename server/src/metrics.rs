@@ -58,6 +58,7 @@ pub struct Metrics {
     run_steps: IntCounterVec,
     runs_fenced: IntCounter,
     runs_adopted: IntCounter,
+    runs_damaged: IntGauge,
     events: EventMetrics,
 }
 
@@ -285,6 +286,10 @@ impl Metrics {
                 "amadeus_runs_adopted_total",
                 "Runs that were taken over from servers that were gone",
             )?,
+            runs_damaged: gauge(
+                "amadeus_runs_damaged",
+                "Runs of this server that cannot be read, and are left as they are",
+            )?,
             registry,
         })
     }
@@ -440,6 +445,11 @@ impl Metrics {
     /// Runs were taken over.
     pub fn runs_adopted(&self, runs: usize) {
         self.runs_adopted.inc_by(runs as u64);
+    }
+
+    /// Runs that cannot be read.
+    pub fn runs_damaged(&self, runs: usize) {
+        self.runs_damaged.set(int(runs as u64));
     }
 
     /// Watches that are open.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, io::Read, path::Path};
 
-use amadeus_proto::v1::Dependency;
+use amadeus_proto::v1::{Dependency, Endpoint};
 use prost_types::{ListValue, Struct, Value, value::Kind};
 
 use super::{failure::CliError, render};
@@ -17,6 +17,21 @@ pub fn parse_dependency(text: &str) -> Result<Dependency, String> {
         service: service.to_owned(),
         version: version.to_owned(),
         ..Dependency::default()
+    })
+}
+
+/// An address such as `grpc://host:port`, or `name=address`.
+pub fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
+    // An address may have a `=` of its own, and no name has a `/`.
+    let named = text.split_once('=').filter(|(name, _)| !name.contains('/'));
+    let (name, path) = named.unwrap_or(("", text));
+    if path.is_empty() {
+        return Err("an endpoint is written address, or name=address".to_owned());
+    }
+    Ok(Endpoint {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        ..Endpoint::default()
     })
 }
 

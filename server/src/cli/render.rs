@@ -5,6 +5,7 @@
 use std::sync::LazyLock;
 
 use amadeus_proto::FILE_DESCRIPTOR_SET;
+use kg_core::model::path::part;
 use prost::{Message, Name};
 use prost_reflect::{
     DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
@@ -53,26 +54,36 @@ pub fn yaml(tree: &Tree) -> Result<String, CliError> {
 
 /// A message from JSON or YAML (which reads JSON as well), with no field that the message does not have.
 pub fn parse<M: Message + Name + Default>(text: &str) -> Result<M, CliError> {
-    let value: serde_json::Value = serde_yaml_ng::from_str(text)
+    // By way of YAML's own tree, which refuses a key that is written twice: of two values one would be lost without a word.
+    let tree: Tree = serde_yaml_ng::from_str(text)
         .map_err(|e| CliError::Usage(format!("neither JSON nor YAML: {e}")))?;
+    let value = serde_json::to_value(&tree)
+        .map_err(|e| CliError::Usage(format!("it has what JSON does not: {e}")))?;
     refuse_inexact_integers(&value)?;
     let options = DeserializeOptions::new().deny_unknown_fields(true);
     let descriptor = descriptor::<M>()?;
     let refused = |why: String| CliError::Usage(format!("not a {}: {why}", M::NAME));
     let parsed = DynamicMessage::deserialize_with_options(descriptor.clone(), &value, &options);
-    let dynamic = parsed.map_err(|error| match misfit(&descriptor, &value, &options) {
-        Some(place) => refused(format!("{place}: {error}")),
-        None => refused(error.to_string()),
+    let dynamic = parsed.map_err(|error| {
+        let mut why = error.to_string();
+        if why.ends_with("expected a string") {
+            why += ": put it in quotes";
+        }
+        match misfit(&descriptor, &value, &options) {
+            Some(place) => refused(format!("{place}: {why}")),
+            None => refused(why),
+        }
     })?;
     dynamic.transcode_to().map_err(|e| refused(e.to_string()))
 }
 
 /// A number in a property is a double; what cannot be one exactly is refused, never rounded.
 pub fn refuse_inexact_integers(value: &serde_json::Value) -> Result<(), CliError> {
-    match inexact_integer(value) {
+    match inexact_integer("", value) {
         None => Ok(()),
-        Some(number) => Err(CliError::Usage(format!(
-            "{number} is beyond 2^53 and would be rounded; write it as a string"
+        Some((at, number)) => Err(CliError::Usage(format!(
+            "{at}{}{number} is beyond 2^53 and would be rounded; write it as a string",
+            if at.is_empty() { "" } else { ": " }
         ))),
     }
 }
@@ -83,16 +94,28 @@ fn descriptor<M: Name>() -> Result<MessageDescriptor, CliError> {
         .ok_or_else(|| CliError::Reply(format!("{} has no descriptor", M::full_name())))
 }
 
-fn inexact_integer(value: &serde_json::Value) -> Option<&serde_json::Number> {
+/// The first of them, behind its place.
+fn inexact_integer<'a>(
+    at: &str,
+    value: &'a serde_json::Value,
+) -> Option<(String, &'a serde_json::Number)> {
     match value {
         serde_json::Value::Number(number) => {
             let magnitude = number
                 .as_u64()
                 .or_else(|| number.as_i64().map(i64::unsigned_abs));
-            magnitude.is_some_and(|m| m > MAX_EXACT).then_some(number)
+            magnitude
+                .is_some_and(|m| m > MAX_EXACT)
+                .then(|| (at.to_owned(), number))
         }
-        serde_json::Value::Array(values) => values.iter().find_map(inexact_integer),
-        serde_json::Value::Object(fields) => fields.values().find_map(inexact_integer),
+        serde_json::Value::Array(values) => {
+            let mut values = values.iter().enumerate();
+            values.find_map(|(i, value)| inexact_integer(&format!("{at}[{i}]"), value))
+        }
+        serde_json::Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            let dot = if at.is_empty() { "" } else { "." };
+            inexact_integer(&format!("{at}{dot}{}", part(name)), value)
+        }),
         _ => None,
     }
 }

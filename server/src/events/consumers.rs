@@ -83,7 +83,8 @@ impl Events {
         Ok(groups)
     }
 
-    /// Everything up to `offset` is done. `epoch` is that of the turn in which it was sent; 0 for whichever.
+    /// Everything up to `offset` is done, and comes again for nobody, whatever is killed: it is durable when this returns. `epoch` is
+    /// that of the turn in which it was sent; 0 for whichever.
     ///
     /// # Errors
     /// [`GroupError`]: `Stale` where somebody else has been served since.
@@ -94,7 +95,7 @@ impl Events {
             edit.group.ack(offset);
             Ok(())
         };
-        let ((), group) = self.groups.change(name, Durable::Soon, ack).await?;
+        let ((), group) = self.groups.change(name, Durable::Now, ack).await?;
         Ok(group.next)
     }
 

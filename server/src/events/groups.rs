@@ -5,8 +5,9 @@
 //! a group hears of those of this server at once, and of others' when it says that it lives, once a second. Whoever is served and
 //! has not said so for [`SILENCE`] gives way to the next one that asks, on every store alike.
 //!
-//! Positions are written a quarter of a second later at the latest, and are not synced one by one: after `kill -9` a group
-//! may be found where it was a moment before. A client that must not see an offset twice passes its own `from_offset`.
+//! An acknowledgement that was answered is synced; those that wait at the same time share a write. What a group moves on by itself
+//! (`auto_ack`, events that its filter passes over) is written a quarter of a second later at the latest and not synced: after
+//! `kill -9` it may be found where it was a moment before.
 
 mod letter;
 mod state;

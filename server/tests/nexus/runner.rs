@@ -743,6 +743,15 @@ async fn a_damaged_run_keeps_no_other_from_going_on() {
     bench.scripted.open();
     assert_eq!(bench.ended(&other).await.state(), RunSucceeded);
     assert!(bench.runs.fault().is_some_and(|why| why.contains("cut")));
+    let epoch = async || {
+        let row = bench.runs.row(&damaged.0).await.expect("reached");
+        row.expect("there").epoch
+    };
+    let before = epoch().await;
+    // Longer than it takes until runs that nobody carries out are looked for again.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(epoch().await, before, "it was taken again");
+    assert!(bench.runs.fault().is_some(), "it stays known");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ import shutil
 
 import grpc
 
-from harness import ROOT, SharedServerTest, every_page, names, ref, register, violations
+from harness import ROOT, ServerTest, SharedServerTest, every_page, names, ref, register, violations
 
 NEXUS = "amadeus.v1.NexusService/"
 QUERY = "amadeus.v1.QueryService/"
@@ -236,3 +236,26 @@ outputs: [{name: to, value: "${steps.first.result.to}"}]
         self.server.cli("event", "seek", "mine", "--offset", "1")
         self.server.cli("event", "dead-letters", "mine")
         self.server.cli("event", "delete-group", "mine")
+
+
+class Groups(ServerTest):
+    def test_what_a_group_acknowledged_comes_never_again_and_what_it_did_not_comes_again_after_a_kill(self):
+        server = self.serve()
+        call = server.client().call
+        done = 0
+        for turn in range(5):
+            for number in range(4):
+                call(NEXUS + "EmitEvent", {"event": {"type": "test.kept", "payload": {"n": 4 * turn + number}}})
+            stream = call(NEXUS + "SubscribeEvents", {"group": "kept", "types": ["test.*"], "from_offset": "1"} if not turn else {"group": "kept", "types": ["test.*"]}, timeout=60)
+            found = []
+            for message in stream:
+                found += [(one["offset"], one["payload"]["n"]) for one in message["events"]]
+                if len(found) >= 4 * (turn + 1) - done:
+                    break
+            self.assertEqual([n for _, n in found], list(range(done, 4 * (turn + 1))))
+            # All but the last two; the answer is all that is waited for.
+            call(NEXUS + "AckEvents", {"group": "kept", "offset": found[-3][0]})
+            done = found[-3][1] + 1
+            server.kill()
+            server.start()
+            call = server.client().call

@@ -34,8 +34,17 @@ fn pattern_of(file: &Path) -> Result<Pattern, CliError> {
 pub async fn validate(session: &mut Session, args: ValidateArgs) -> Result<(), CliError> {
     let mut wrong = 0;
     for file in &args.files {
+        let pattern = match pattern_of(file) {
+            // The others are judged all the same.
+            Err(error @ CliError::Usage(_)) if args.files.len() > 1 => {
+                wrong += 1;
+                eprintln!("error: {error}");
+                continue;
+            }
+            read => read?,
+        };
         let request = ValidatePatternRequest {
-            pattern: Some(pattern_of(file)?),
+            pattern: Some(pattern),
             consistency: args.read.consistency(),
         };
         let send = async |r| session.nexus().validate_pattern(r).await;

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use amadeus_proto::v1::Dependency;
+use amadeus_proto::v1::{Dependency, Endpoint};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{read, write};
 use crate::cli::{
     args::{Health, ListArgs, ReadArgs, WriteOneArgs},
     failure::CliError,
-    literal::{parse_dependency, parse_property},
+    literal::{parse_dependency, parse_endpoint, parse_property},
     session::Session,
 };
 
@@ -36,6 +36,7 @@ pub enum ServiceCommand {
     #[command(after_help = "\
 Examples:
   amadeus service register checkout --version v3 --capability payments --dependency cart --dependency currency:v2
+  amadeus service register checkout --endpoint grpc://10.0.0.7:9000
   amadeus service get checkout -o json | jq .service | amadeus service register --file -")]
     Register(Box<ServiceRegisterArgs>),
     /// Remove a service
@@ -87,7 +88,7 @@ pub struct ServiceRegisterArgs {
     pub name: Option<String>,
     /// Read the service from here, as JSON or YAML; - for standard input
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["name", "category", "version", "owner", "description",
-        "capabilities", "dependencies", "health", "health_check", "metrics", "metadata"])]
+        "capabilities", "dependencies", "endpoints", "health", "health_check", "metrics", "metadata"])]
     pub file: Option<PathBuf>,
     /// A free grouping
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -107,6 +108,9 @@ pub struct ServiceRegisterArgs {
     /// What it needs, name or name:version; may be given again
     #[arg(long = "dependency", value_name = "SERVICE", value_parser = parse_dependency)]
     pub dependencies: Vec<Dependency>,
+    /// Where it is called, such as grpc://host:port, or name=http://host:port; may be given again
+    #[arg(long = "endpoint", value_name = "[NAME=]ADDRESS", value_parser = parse_endpoint)]
+    pub endpoints: Vec<Endpoint>,
     /// What it says about itself
     #[arg(long, value_enum)]
     pub health: Option<Health>,

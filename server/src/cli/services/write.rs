@@ -33,6 +33,7 @@ pub async fn register(session: &mut Session, args: ServiceRegisterArgs) -> Resul
             description: args.description,
             capabilities: args.capabilities,
             dependencies: args.dependencies,
+            endpoints: args.endpoints,
             health: args.health.map(Health::from).unwrap_or_default().into(),
             health_check: args.health_check,
             metrics: args.metrics,

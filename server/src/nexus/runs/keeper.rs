@@ -20,6 +20,9 @@ const BEAT: Duration = Duration::from_secs(1);
 /// How often it compares the runs that it has with those that are its own, and looks for those that are kept no longer.
 const TIDY: Duration = Duration::from_secs(10);
 
+/// Runs of this server that cannot be read, and why: told once, and not taken up again by this process.
+type Damaged = HashMap<RunId, RunRowsError>;
+
 /// Both tasks of the keeper, each of which may find that the rows cannot be reached.
 #[derive(Clone, Copy)]
 enum Part {
@@ -47,14 +50,20 @@ impl Runs {
     async fn look_after_runs(&self) {
         let mut beat = ticks();
         let mut tidied = Instant::now();
+        let mut damaged = Damaged::new();
         loop {
             beat.tick().await;
-            let mut done = self.adopt().await;
+            let mut done = self.adopt(&mut damaged).await;
             if done.is_ok() && tidied.elapsed() >= TIDY {
                 tidied = Instant::now();
-                done = self.tidy().await;
+                done = self.tidy(&mut damaged).await;
             }
-            self.note(Part::Looking, done);
+            self.0.metrics.runs_damaged(damaged.len());
+            let damage = damaged.values().next().cloned();
+            self.note(
+                Part::Looking,
+                done.and_then(|()| damage.map_or(Ok(()), Err)),
+            );
         }
     }
 
@@ -88,30 +97,29 @@ impl Runs {
         Ok(())
     }
 
-    async fn adopt(&self) -> Result<(), RunRowsError> {
+    async fn adopt(&self, damaged: &mut Damaged) -> Result<(), RunRowsError> {
         loop {
             let adopted = self.0.rows.adopt(self.0.me, LEASE).await?;
             self.0.metrics.runs_adopted(adopted.len());
-            let resumed = self.resume_all(&adopted).await;
+            self.resume_all(&adopted, damaged).await?;
             if adopted.len() < AT_ONCE {
-                return resumed;
+                return Ok(());
             }
         }
     }
 
     /// Goes on with each of these. One that is damaged keeps no other from that.
-    async fn resume_all(&self, ids: &[RunId]) -> Result<(), RunRowsError> {
-        let mut done = Ok(());
+    async fn resume_all(&self, ids: &[RunId], damaged: &mut Damaged) -> Result<(), RunRowsError> {
         for id in ids {
             match self.resume(id).await {
                 Err(error @ RunRowsError::Broken(_)) => {
                     tracing::error!(run = %id, %error, "a run cannot be read, and is left as it is");
-                    done = Err(error);
+                    damaged.insert(id.clone(), error);
                 }
                 resumed => resumed?,
             }
         }
-        done
+        Ok(())
     }
 
     /// Goes on with a run that is mine, or has its end told.
@@ -126,19 +134,18 @@ impl Runs {
         match Live::of(&kept, &self.types()) {
             Ok(live) if row.ended_ms.is_some() => carry::finish(self, &live).await,
             Ok(live) => self.launch(live, None),
-            Err(error) => {
-                tracing::error!(run = %id, error, "a run cannot be read, and is left as it is");
-            }
+            Err(error) => return Err(RunRowsError::Broken(error)),
         }
         Ok(())
     }
 
     /// Goes on with runs of mine that no task has, and ends tasks whose run is not mine any more.
-    async fn tidy(&self) -> Result<(), RunRowsError> {
+    async fn tidy(&self, damaged: &mut Damaged) -> Result<(), RunRowsError> {
         self.0.places.tidy();
         let rows = &self.0.rows;
         let mine = rows.mine(self.0.me).await?;
         let known: HashSet<&RunId> = mine.iter().collect();
+        damaged.retain(|id, _| known.contains(id));
         for live in self.carried_now() {
             if !known.contains(&live.id) {
                 self.let_go_of(&live).await?;
@@ -146,7 +153,7 @@ impl Runs {
         }
         let mut orphans = Vec::new();
         for id in &mine {
-            if self.live(&id.0).is_some() {
+            if damaged.contains_key(id) || self.live(&id.0).is_some() {
                 continue;
             }
             let Some(row) = rows.row(&id.0).await? else {
@@ -158,7 +165,7 @@ impl Runs {
                 orphans.push(id.clone());
             }
         }
-        self.resume_all(&orphans).await?;
+        self.resume_all(&orphans, damaged).await?;
         let before_ms = (self.0.clock)().saturating_sub(self.0.kept.1.as_millis() as u64);
         while rows.trim(before_ms, self.0.kept.0).await? == AT_ONCE {}
         Ok(())

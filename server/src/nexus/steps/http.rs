@@ -318,7 +318,14 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
-    of(code_of(status), format!("{status}: {}", said.trim()))
+    let what = match status.is_redirection() {
+        true => format!("{status}, and redirects are not followed"),
+        false => status.to_string(),
+    };
+    match said.trim() {
+        "" => of(code_of(status), what),
+        said => of(code_of(status), format!("{what}: {said}")),
+    }
 }
 
 fn code_of(status: StatusCode) -> Code {
