@@ -6,7 +6,7 @@ import shutil
 
 import grpc
 
-from harness import ROOT, ServerTest, SharedServerTest, every_page, names, ref, register, violations
+from harness import GRAPH, ROOT, ServerTest, SharedServerTest, every_page, names, ref, register, violations
 
 NEXUS = "amadeus.v1.NexusService/"
 QUERY = "amadeus.v1.QueryService/"
@@ -180,6 +180,32 @@ outputs: [{name: to, value: "${steps.first.result.to}"}]
         self.assertEqual(done.returncode, 1)
         self.assertIn("pattern.steps[2].depends_on[1]", done.stdout)
 
+    def test_of_a_file_nothing_is_lost_without_a_word(self):
+        for text, place, what in (
+            (self.FLOW + "active: false\n", "active", "duplicate"),
+            (self.FLOW + "version: 2.0\n", "version", "put it in quotes"),
+            (self.FLOW + "metadata: {n: [1, 9007199254740993]}\n", "metadata.n[1]", "beyond 2^53"),
+        ):
+            done = self.server.cli("pattern", "validate", "-", check=False, input=text)
+            self.assertEqual(done.returncode, 2, done.stdout)
+            self.assertIn(place, done.stderr)
+            self.assertIn(what, done.stderr)
+
+    def test_a_file_that_cannot_be_read_keeps_no_other_from_being_judged(self):
+        (self.shared_folder / "odd.yaml").write_text("name: [odd\n")
+        done = self.server.cli("pattern", "validate", "odd.yaml", "flow.yaml", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("flow.yaml: valid", done.stdout)
+        self.assertIn("odd.yaml", done.stderr)
+
+    def test_a_service_is_registered_with_where_it_is_called(self):
+        self.server.cli("service", "register", "called-here", "--endpoint", "grpc://127.0.0.1:1", "--endpoint", "web=http://127.0.0.1:2/a=b")
+        service = self.call(GRAPH + "GetService", {"name": "called-here"})["service"]
+        self.assertEqual(
+            [(one["name"], one["path"]) for one in service["endpoints"]],
+            [("", "grpc://127.0.0.1:1"), ("web", "http://127.0.0.1:2/a=b")],
+        )
+
     def test_the_examples_are_valid(self):
         folder = ROOT / "examples" / "patterns"
         for file in folder.glob("*.yaml"):
@@ -246,10 +272,13 @@ class Groups(ServerTest):
         for turn in range(5):
             for number in range(4):
                 call(NEXUS + "EmitEvent", {"event": {"type": "test.kept", "payload": {"n": 4 * turn + number}}})
-            stream = call(NEXUS + "SubscribeEvents", {"group": "kept", "types": ["test.*"], "from_offset": "1"} if not turn else {"group": "kept", "types": ["test.*"]}, timeout=60)
+            request = {"group": "kept", "types": ["test.*"]}
+            if not turn:
+                request["from_offset"] = "1"
+            stream = call(NEXUS + "SubscribeEvents", request, timeout=60)
             found = []
             for message in stream:
-                found += [(one["offset"], one["payload"]["n"]) for one in message["events"]]
+                found += [(one["offset"], int(one["payload"]["n"])) for one in message["events"]]
                 if len(found) >= 4 * (turn + 1) - done:
                     break
             self.assertEqual([n for _, n in found], list(range(done, 4 * (turn + 1))))
